@@ -1,0 +1,46 @@
+# One word per task; continuous integration uses the same words. Each sets up what it needs.
+# With a slow connection and no GPU: make test PIP_INDEX="--extra-index-url https://download.pytorch.org/whl/cpu"
+
+PYTHON ?= python3
+PIP_INDEX ?=
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test check fix bench gpu pocket clean
+
+demo: $(READY)  ## the main job: a camera on loopback, watched by the embedded model
+	$(BIN)/edge demo
+
+test: $(READY) check  ## what continuous integration does; no GPU, no network
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## the short form of every benchmark, into benchmarks/results/
+	$(BIN)/python -m benchmarks.pocket.evaluate --scenes 100
+
+gpu: $(READY)  ## on a machine with a CUDA device: its tests, then the benchmarks there
+	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python -m benchmarks.pocket.evaluate --scenes 100 --device cuda
+
+pocket: $(READY)  ## train the embedded model from nothing; stops and goes on; hours on two cores
+	$(BIN)/python -m benchmarks.pocket.train --out runs/pocket
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; $(PYTHON) is older. Say make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet $(PIP_INDEX) --constraint constraints.txt torch
+	$(BIN)/pip install --quiet $(PIP_INDEX) --constraint constraints.txt --editable ".[dev]"
+	@touch $(READY)
+
+clean:
+	rm -rf .venv build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

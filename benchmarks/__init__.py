@@ -1,0 +1,1 @@
+"""Questions with numbers: how fast, how big, how good."""

@@ -1,0 +1,272 @@
+"""Train pocket from nothing with one command and a seed: `python -m benchmarks.pocket.train --out runs/pocket`.
+
+Two stages. `tower`: the vision tower alone learns from a temporary dense head what stands in each
+place of the picture; without it the language model sees nothing for the first tens of thousands of
+scenes. `whole`: the language model learns to answer, the dense head keeps helping and is dropped at
+the end. Stop it whenever you like: the same command goes on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from benchmarks.pocket.batches import CELL, IGNORE, MOTIONS, PARTS, Batch, Batches, Plan, make_batch
+from benchmarks.pocket.curve import draw_curve
+from benchmarks.pocket.folder import CONFIG, TOKEN_ID, train_tokenizer, write_folder
+from edge.model.config import parse_config
+from edge.model.qwen2vl import Qwen2VL
+from edge.model.weights import original_name
+from stream.sources.synthetic import COLOURS, SHAPES, SIZES
+
+SIZES_SEEN = (
+    ((112, 112), 0.3), ((112, 168), 0.3), ((112, 196), 0.2), ((140, 140), 0.15), ((168, 112), 0.05),
+)  # fmt: skip
+SCALE = 101  # a coordinate's classes: hundredths of the picture
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    name: str
+    steps: int
+    rate: float  # peak learning rate
+    tower_rate: float  # the vision tower's share of it
+    plan: Plan
+    check_every: int
+
+
+STAGES = (
+    Stage("tower", 4000, 1e-3, 1.0, Plan(48, 0, ((1, 1.0),), SIZES_SEEN), 500),
+    Stage("pairs", 5000, 1e-3, 0.3, Plan(16, 7, ((1, 0.6), (2, 0.4)), SIZES_SEEN), 500),
+    Stage(
+        "windows", 4000, 7e-4, 0.5,
+        Plan(16, 8, ((1, 0.3), (2, 0.3), (3, 0.12), (4, 0.12), (6, 0.08), (8, 0.08)), SIZES_SEEN), 500,
+    ),
+)  # fmt: skip
+
+
+class DenseHead(nn.Module):
+    """Reads from every token of the picture what stands there. Training only."""
+
+    WIDTHS = (1 + len(COLOURS), len(SHAPES), len(SIZES), len(MOTIONS), 4 * SCALE)
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.read = nn.Linear(width, sum(self.WIDTHS))
+
+    def loss(self, embeddings: Tensor, cells: Tensor, boxes: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Embeddings (..., hidden), cells (..., 4), boxes (..., 4)."""
+        colour, shape, size, motion, corners = self.read(embeddings.flatten(0, -2)).float().split(self.WIDTHS, -1)
+        cells, boxes = cells.flatten(0, -2), boxes.flatten(0, -2)
+        there = cells[:, 0] >= 0
+        losses = {
+            "colour": F.cross_entropy(colour, cells[:, 0] + 1),
+            "shape": F.cross_entropy(shape[there], cells[there, 1]),
+            "size": F.cross_entropy(size[there], cells[there, 2]),
+            "motion": F.cross_entropy(motion[there], cells[there, 3]),
+            "corners": _soft_places(corners[there].unflatten(-1, (4, SCALE)), boxes[there]),
+        }
+        total = 2 * losses["colour"] + losses["shape"] + losses["size"] + losses["motion"] + losses["corners"]
+        return total, {name: value.item() for name, value in losses.items()}
+
+
+def _soft_places(logits: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy of (n, 4, SCALE) against a narrow bell around each coordinate (n, 4) of 0..1."""
+    places = torch.arange(SCALE, device=truth.device)
+    bell = (-0.5 * ((places - truth[..., None] * (SCALE - 1)) / 1.0) ** 2).softmax(-1)
+    return -(bell * logits.log_softmax(-1)).sum(-1).mean()
+
+
+class Trainer:
+    def __init__(self, out: Path, seed: int, device: str) -> None:
+        torch.manual_seed(seed)
+        self.out, self.seed, self.device = out, seed, torch.device(device)
+        self.tokenizer = train_tokenizer()
+        self.model = Qwen2VL(parse_config(CONFIG)).to(self.device)
+        nn.init.normal_(self.model.language.embed_tokens.weight, std=0.05)
+        self.head = DenseHead(CONFIG["hidden_size"]).to(self.device)
+        self.stage, self.step, self.seconds = 0, 0, 0.0
+        out.mkdir(parents=True, exist_ok=True)
+
+    def run(self) -> None:
+        resumed = self._load()
+        while self.stage < len(STAGES):
+            self._run_stage(STAGES[self.stage], resumed)
+            resumed = None
+            self.stage, self.step = self.stage + 1, 0
+        export(self.model, self.out / "model")
+
+    def _run_stage(self, stage: Stage, optimizer_state: dict[str, Any] | None) -> None:
+        optimizer = self._optimizer(stage)
+        if optimizer_state is not None:
+            optimizer.load_state_dict(optimizer_state)
+        tokenizer, seed = self.tokenizer.to_str(), self.seed + 1000 * self.stage
+        batches = DataLoader(Batches(tokenizer, stage.plan, seed, self.step), batch_size=None, num_workers=1)
+        started = time.monotonic() - self.seconds
+        smooth: dict[str, float] = {}
+        for batch in batches:
+            if self.step >= stage.steps:
+                break
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * _schedule(self.step / stage.steps)
+            loss, parts = self.losses(batch, stage.plan.questions > 0)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
+            optimizer.step()
+            self.step += 1
+            for name, value in parts.items():
+                smooth[name] = 0.98 * smooth.get(name, value) + 0.02 * value
+            if self.step % 100 == 0:
+                self.seconds = time.monotonic() - started
+                self._report(stage, smooth)
+            if self.step % stage.check_every == 0:
+                self._save(optimizer)
+                if stage.plan.questions:
+                    self._log({"stage": stage.name, "step": self.step, "exact": self.exactness(stage)})
+                draw_curve(self.out / "log.jsonl", self.out / "curve.png")
+
+    def losses(self, batch: Batch, speak: bool) -> tuple[Tensor, dict[str, float]]:
+        with torch.autocast(self.device.type, torch.bfloat16):
+            embeddings = self._see(batch)
+            dense, parts = self.head.loss(embeddings, batch.cells.to(self.device), batch.boxes.to(self.device))
+            if not speak:
+                return dense, parts
+            logits, targets, kinds = self._speak(batch, embeddings)
+        each = F.cross_entropy(logits.float(), targets, reduction="none")
+        for index, part in enumerate(PARTS):
+            if (kinds == index).any():
+                parts[part] = each[kinds == index].mean().item()
+        return each.mean() + 0.1 * dense, parts
+
+    def _see(self, batch: Batch) -> Tensor:
+        """Embeddings (scenes, groups, cells, hidden)."""
+        frames = batch.frames.to(self.device)
+        return self.model.encode(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+
+    def _speak(self, batch: Batch, embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (answers' tokens, vocab), their targets, and the part each belongs to."""
+        tokens, targets = batch.tokens.to(self.device), batch.targets.to(self.device)
+        x = self.model.embed(tokens).to(embeddings.dtype)
+        video = tokens == TOKEN_ID["<|video_pad|>"]
+        x = x.masked_scatter(video[..., None], embeddings.flatten(0, 2))
+        mask = _visible(batch.blocks.to(self.device))
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            share = q.shape[1] // k.shape[1]
+            k, v = k.repeat_interleave(share, 1), v.repeat_interleave(share, 1)
+            return F.scaled_dot_product_attention(q, k, v.to(q.dtype), attn_mask=mask)
+
+        hidden = self.model.language(x, batch.positions.to(self.device), attend)
+        learned = targets != IGNORE
+        return self.model.logits(hidden[learned]), targets[learned], batch.parts.to(self.device)[learned]
+
+    @torch.no_grad()
+    def exactness(self, stage: Stage) -> dict[str, float]:
+        """Share of answers, by part, that greedy decoding would give word for word (unseen scenes)."""
+        import numpy as np
+
+        right: dict[str, list[float]] = {}
+        for index in range(6):
+            batch = make_batch(self.tokenizer, stage.plan, np.random.default_rng([99, self.stage, index]))
+            with torch.autocast(self.device.type, torch.bfloat16):
+                logits, targets, kinds = self._speak(batch, self._see(batch))
+            learned = batch.targets != IGNORE
+            owner = (torch.arange(len(batch.blocks))[:, None] * 1000 + batch.blocks)[learned]
+            hit = (logits.argmax(-1) == targets).cpu()
+            for answer in owner.unique():
+                mine = owner == answer
+                right.setdefault(PARTS[int(kinds.cpu()[mine][0])], []).append(float(hit[mine].all()))
+        return {part: round(sum(values) / len(values), 3) for part, values in right.items()}
+
+    def _optimizer(self, stage: Stage) -> torch.optim.Optimizer:
+        tower = [*self.model.visual.parameters(), *self.head.parameters()]
+        groups = [{"params": tower, "peak": stage.rate * stage.tower_rate}]
+        if stage.plan.questions:
+            groups.append({"params": list(self.model.language.parameters()), "peak": stage.rate})
+        return torch.optim.AdamW(groups, lr=stage.rate, betas=(0.9, 0.98), weight_decay=0.02)
+
+    def _report(self, stage: Stage, smooth: dict[str, float]) -> None:
+        left = self.seconds / self.step * (stage.steps - self.step)
+        rounded = {name: round(value, 4) for name, value in smooth.items()}
+        self._log({"stage": stage.name, "step": self.step, "seconds": round(self.seconds), "loss": rounded})
+        parts = " ".join(f"{name} {value:.3f}" for name, value in smooth.items())
+        print(f"{stage.name} {self.step}/{stage.steps}  {left / 60:.0f} min left  {parts}", flush=True)
+
+    def _log(self, record: dict[str, Any]) -> None:
+        with (self.out / "log.jsonl").open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def _save(self, optimizer: torch.optim.Optimizer) -> None:
+        state = {
+            "model": self.model.state_dict(), "head": self.head.state_dict(), "optimizer": optimizer.state_dict(),
+            "stage": self.stage, "step": self.step, "seconds": self.seconds,
+        }  # fmt: skip
+        partial = self.out / "checkpoint.partial"
+        torch.save(state, partial)
+        partial.replace(self.out / "checkpoint.pt")  # never half a checkpoint
+
+    def _load(self) -> dict[str, Any] | None:
+        path = self.out / "checkpoint.pt"
+        if not path.exists():
+            return None
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.head.load_state_dict(state["head"])
+        self.stage, self.step, self.seconds = state["stage"], state["step"], state["seconds"]
+        print(f"going on from {STAGES[self.stage].name} step {self.step}")
+        optimizer: dict[str, Any] = state["optimizer"]
+        return optimizer
+
+
+def _visible(blocks: Tensor) -> Tensor:
+    """Mask (scenes, 1, n, n): a token sees what comes before it, shared or of its own question."""
+    n = blocks.shape[1]
+    past = torch.ones(n, n, dtype=torch.bool, device=blocks.device).tril()
+    shared = blocks[:, None, :] == 0
+    own = blocks[:, :, None] == blocks[:, None, :]
+    return (past & (shared | own))[:, None]
+
+
+def _schedule(progress: float) -> float:
+    """Warm up, then half a cosine down to a twentieth."""
+    if progress < 0.03:
+        return progress / 0.03
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (progress - 0.03) / 0.97))
+
+
+def export(model: Qwen2VL, folder: Path) -> None:
+    """A Hugging Face folder, in the official checkpoints' spelling; half precision halves the wheel."""
+    write_folder(folder)
+    tensors = {original_name(name): value.detach().cpu().half().contiguous() for name, value in model.named_parameters()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/pocket"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--export", action="store_true", help="write the model of the last checkpoint and stop")
+    arguments = parser.parse_args()
+    trainer = Trainer(arguments.out, arguments.seed, arguments.device)
+    if arguments.export:
+        trainer._load()
+        export(trainer.model, arguments.out / "model")
+    else:
+        trainer.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The device: runs a Qwen2-VL and serves it."""

@@ -1,0 +1,62 @@
+"""What can go wrong on the device, as a tree; each message says what was found and what to do.
+
+    EdgeError
+      ModelError
+        ModelNotFound      no such folder, and no such model on the hub or in its local cache
+        ModelUnreadable    a file of the model is missing or damaged
+        WrongArchitecture  the model is sound, but it is not a Qwen2-VL
+      PromptError
+        BadMessage         a message that is no chat message, or a part of it that cannot be read
+        PromptTooLong      the conversation or the question does not fit
+        NothingSeen        a question about a stream before its first picture
+      BadSampling          generation settings that mean nothing (a negative temperature)
+
+Failures of cameras and pictures are `stream.errors.StreamError`. Messages never carry credentials or the
+payload of a picture. `code` is stable, for programs.
+"""
+
+from __future__ import annotations
+
+
+class EdgeError(Exception):
+    """Any failure the user can do something about. Shown as it is, without a traceback."""
+
+    code = "EDGE_FAILED"
+
+
+class ModelError(EdgeError):
+    code = "MODEL_FAILED"
+
+
+class ModelNotFound(ModelError):
+    code = "MODEL_NOT_FOUND"
+
+
+class ModelUnreadable(ModelError):
+    code = "MODEL_UNREADABLE"
+
+
+class WrongArchitecture(ModelError):
+    code = "MODEL_WRONG_ARCHITECTURE"
+
+
+class PromptError(EdgeError):
+    code = "PROMPT_FAILED"
+
+
+class BadMessage(PromptError):
+    code = "PROMPT_BAD_MESSAGE"
+
+
+class PromptTooLong(PromptError):
+    code = "PROMPT_TOO_LONG"
+
+
+class NothingSeen(PromptError):
+    code = "PROMPT_NOTHING_SEEN"
+
+
+class BadSampling(EdgeError, ValueError):
+    """Also a ValueError: settings are checked where they are made, often in the caller's own code."""
+
+    code = "SAMPLING_INVALID"

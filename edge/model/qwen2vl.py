@@ -1,0 +1,48 @@
+"""Qwen2-VL whole: the vision tower, the language model and the head."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edge.model.cache import KVCache
+from edge.model.config import Config
+from edge.model.language import LanguageModel
+from edge.model.patches import normalize, patchify
+from edge.model.vision import VisionTower
+
+
+class Qwen2VL(nn.Module):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.visual = VisionTower(config.vision)
+        self.language = LanguageModel(config.language)
+        self.lm_head = (
+            None
+            if config.tie_word_embeddings
+            else nn.Linear(config.language.hidden_size, config.language.vocab_size, bias=False)
+        )
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Bytes (groups, 2, height, width, 3), sides multiples of 28, to embeddings (groups, tokens, hidden)."""
+        height, width = frames.shape[2:4]
+        patch = self.config.vision.patch_size
+        patches = patchify(normalize(frames.permute(0, 1, 4, 2, 3)), self.config.vision)
+        embeddings: Tensor = self.visual(patches, height // patch, width // patch)
+        return embeddings
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        embeddings: Tensor = self.language.embed_tokens(tokens)
+        return embeddings
+
+    def extend(self, cache: KVCache, x: Tensor, positions: Tensor) -> Tensor:
+        """Append embeddings (n, hidden) at positions (3, n) to the cache; returns hidden states (n, hidden)."""
+        hidden: Tensor = self.language(x[None], positions, cache.attend)[0]
+        cache.advance(x.shape[0])
+        return hidden
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., hidden) to (..., vocab). Ask for the rows you need: each costs the whole head."""
+        head = self.language.embed_tokens if self.lm_head is None else self.lm_head
+        return F.linear(hidden, head.weight)

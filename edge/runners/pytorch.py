@@ -1,0 +1,131 @@
+"""The PyTorch runner: a Qwen2-VL folder on a CPU or a CUDA device.
+
+Arithmetic only. A lock makes sure that one thread at a time owns the device.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edge.errors import ModelUnreadable
+from edge.model.cache import KVCache
+from edge.model.config import Config, read_config
+from edge.model.qwen2vl import Qwen2VL
+from edge.model.weights import load_model
+from edge.runners import Facts, Positions, Tokens
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PyTorchEmbeddings:
+    tensor: Tensor  # (rows * columns, hidden)
+    grid: tuple[int, int]
+
+
+class PyTorchPrediction:
+    """Logits stay on the device until somebody asks for them."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self._logits = logits  # (rows, vocab)
+
+    @cached_property
+    def best(self) -> Tokens:
+        tokens: Tokens = self._logits.argmax(-1).cpu().numpy()
+        return tokens
+
+    def logits(self) -> NDArray[np.float32]:
+        values: NDArray[np.float32] = self._logits.float().cpu().numpy()
+        return values
+
+
+class PyTorchRunner:
+    def __init__(self, model: Qwen2VL, facts: Facts) -> None:
+        self.model, self.facts = model, facts
+        weight = model.language.embed_tokens.weight
+        self.device, self.dtype = weight.device, weight.dtype
+        self._lock = threading.RLock()
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto", dtype: str = "auto") -> PyTorchRunner:
+        """Raises ModelUnreadable, WrongArchitecture."""
+        config = read_config(folder)
+        where = choose_device(device)
+        number = choose_dtype(config.dtype if dtype == "auto" else dtype, where)
+        model = load_model(folder, config, number, where)
+        return cls(model, _facts(folder, config, number))
+
+    @torch.inference_mode()
+    def encode(self, frames: NDArray[np.uint8]) -> PyTorchEmbeddings:
+        cell, (_, height, width, _) = self.facts.cell, frames.shape
+        if height % cell or width % cell:
+            raise ValueError(f"frames of {width}x{height} pixels; both sides must be multiples of {cell}")
+        with self._lock:
+            embeddings = self.model.encode(torch.from_numpy(frames).to(self.device)[None])[0]
+        return PyTorchEmbeddings(embeddings, (height // cell, width // cell))
+
+    def cache(self, capacity: int) -> KVCache:
+        return KVCache(self.model.config.language, capacity, self.dtype, self.device)
+
+    @torch.inference_mode()
+    def extend(
+        self, cache: KVCache, inputs: Tokens | PyTorchEmbeddings, positions: Positions, rows: int = 1
+    ) -> PyTorchPrediction:
+        with self._lock:
+            x = self._embed(inputs)
+            if cache.length + len(x) > cache.capacity:
+                raise ValueError(f"{len(x)} tokens do not fit: {cache.length} of {cache.capacity} are taken")
+            hidden = self.model.extend(cache, x, torch.from_numpy(positions).to(self.device))
+            return PyTorchPrediction(self.model.logits(hidden[len(x) - rows :]))
+
+    def _embed(self, inputs: Tokens | PyTorchEmbeddings) -> Tensor:
+        if isinstance(inputs, PyTorchEmbeddings):
+            return inputs.tensor
+        return self.model.embed(torch.from_numpy(inputs).to(self.device))
+
+
+def choose_device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """What to compute in: as the checkpoint says, but float16 on a CPU is widened, since it is emulated there."""
+    dtype = getattr(torch, name.removeprefix("torch."), None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ModelUnreadable(f"{name!r} is no number type to compute in. Use float32, bfloat16 or float16.")
+    if device.type == "cpu" and dtype == torch.float16:
+        return torch.float32
+    return dtype
+
+
+def _facts(folder: Path, config: Config, dtype: torch.dtype) -> Facts:
+    return Facts(
+        name=folder.name,
+        variant=str(dtype).removeprefix("torch."),
+        vocab_size=config.language.vocab_size,
+        max_positions=config.language.max_position_embeddings,
+        image_token=config.image_token_id,
+        video_token=config.video_token_id,
+        stop_tokens=_stop_tokens(folder),
+        cell=config.vision.patch_size * config.vision.spatial_merge_size,
+    )
+
+
+def _stop_tokens(folder: Path) -> tuple[int, ...]:
+    """What ends an answer: generation_config.json, else config.json, as the model's makers wrote it."""
+    for name in ("generation_config.json", "config.json"):
+        path = folder / name
+        if path.exists():
+            found = json.loads(path.read_text()).get("eos_token_id")
+            if found is not None:
+                return tuple(found) if isinstance(found, list) else (found,)
+    raise ModelUnreadable(f"{folder} names no eos_token_id in generation_config.json or config.json.")

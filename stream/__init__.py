@@ -1,0 +1,1 @@
+"""Time and pictures: cameras and files in, groups of frames to a model, events out. Never imports torch."""

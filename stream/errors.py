@@ -1,0 +1,54 @@
+"""What can go wrong with a stream, as a tree; each message says what was found and what to do.
+
+    StreamError
+      UnknownScheme        no source is registered for this address
+      SourceNotFound       nothing is there: no such file, device or path on the server
+      SourceUnreadable     something is there, but it cannot be decoded as pictures
+      NoVideo              it opens, but holds no picture (audio only, empty folder)
+      ConnectionFailed     the network or the server refused
+      AuthenticationFailed the server wants another user or password
+      Stalled              connected, but nothing came within the read timeout
+      BadPicture           a picture that the model cannot take (one pixel, 1:300)
+
+Messages carry redacted addresses only. `code` is stable, for programs.
+"""
+
+from __future__ import annotations
+
+
+class StreamError(Exception):
+    """Any failure of a source. Shown to the user as it is, without a traceback."""
+
+    code = "STREAM_FAILED"
+
+
+class UnknownScheme(StreamError):
+    code = "STREAM_UNKNOWN_SCHEME"
+
+
+class SourceNotFound(StreamError):
+    code = "STREAM_NOT_FOUND"
+
+
+class SourceUnreadable(StreamError):
+    code = "STREAM_CODEC_UNSUPPORTED"
+
+
+class NoVideo(StreamError):
+    code = "STREAM_NO_VIDEO"
+
+
+class ConnectionFailed(StreamError):
+    code = "STREAM_CONNECTION_FAILED"
+
+
+class AuthenticationFailed(StreamError):
+    code = "STREAM_AUTH_FAILED"
+
+
+class Stalled(StreamError):
+    code = "STREAM_TIMEOUT"
+
+
+class BadPicture(StreamError):
+    code = "STREAM_BAD_PICTURE"

@@ -1,0 +1,34 @@
+"""Where events go. A sink is one file and one line in `SINKS`.
+
+A sink is quick; one that talks to something slow keeps its own bounded queue.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from stream.errors import StreamError
+from stream.event import Event
+from stream.frame import Pixels
+
+SINKS = {
+    "stdout": "stream.sinks.stdout:StdoutSink",
+    "jsonl": "stream.sinks.jsonl:JsonlSink",
+    "overlay": "stream.sinks.overlay:OverlaySink",
+}
+
+
+class SinkUnwritable(StreamError):
+    """The place where events should go cannot be written to."""
+
+    code = "SINK_UNWRITABLE"
+
+
+class Sink(Protocol):
+    def publish(self, event: Event, picture: Pixels) -> None:
+        """`picture` is the newest frame the event speaks of, at the source's own size."""
+        ...
+
+    def close(self) -> None:
+        """Finishes what was begun. Idempotent."""
+        ...

@@ -1,0 +1,79 @@
+"""Events on the terminal: a readable line each, or JSON lines for the next program in the pipe.
+
+A model's text is data: nothing in it can colour, move or clear the terminal.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from rich.console import Console
+from rich.text import Text
+
+from stream.event import Box, Event
+from stream.frame import Pixels
+
+EPOCH_TIMES = 1e8  # seconds; pts above this count from 1970 and are shown as the time of day
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+
+class StdoutSink:
+    def __init__(self, json: bool = False, console: Console | None = None) -> None:
+        self._json = json
+        self._console = console or Console(highlight=False, soft_wrap=True)
+
+    def publish(self, event: Event, picture: Pixels) -> None:
+        if self._json:
+            self._console.out(event.to_json(), highlight=False)
+        else:
+            self._console.print(line(event))
+
+    def close(self) -> None:
+        self._console.file.flush()
+
+
+def line(event: Event) -> Text:
+    """Time in the stream, task, age, what was said, where."""
+    text = Text()
+    text.append(f"{stream_time(event.end):>9} ", "bold")
+    text.append(f" {_plain(event.task)} ", "cyan")
+    text.append(f" {event.age:.2f} s  ", "dim")
+    text.append(_plain(said(event)))
+    if event.finish != "stop" and event.answer is None:
+        text.append(f" [{_plain(event.finish)}]", "yellow")
+    for box in event.boxes:
+        text.append(f"  {place(box)}", "green")
+    return text
+
+
+def said(event: Event) -> str:
+    if event.answer is None:
+        return event.text
+    return event.answer if event.p_yes is None else f"{event.answer} (p of yes {event.p_yes:.2f})"
+
+
+def place(box: Box) -> str:
+    """Label and corners in per cent of the picture."""
+    corners = " ".join(f"{100 * value:.0f}%" for value in (box.x1, box.y1, box.x2, box.y2))
+    return f"{_plain(box.label) or 'box'} [{corners}]"
+
+
+def stream_time(seconds: float) -> str:
+    """
+    >>> stream_time(83.25)
+    '1:23.2'
+    >>> stream_time(3723.0)
+    '1:02:03.0'
+    """
+    if seconds >= EPOCH_TIMES:
+        return f"{datetime.fromtimestamp(seconds):%H:%M:%S}"
+    tenths = int(max(seconds, 0.0) * 10)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{clock}:{rest // 10:02d}.{rest % 10}"
+
+
+def _plain(text: str) -> str:
+    return _CONTROL.sub(" ", text)

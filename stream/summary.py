@@ -1,0 +1,38 @@
+"""How a session went, in numbers. Pure values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """received = analysed + sum(dropped) + pending, in frames."""
+
+    stream: str
+    received: int
+    sampled: int
+    analysed: int
+    dropped: dict[str, int]  # by reason
+    pending: int
+    groups: int  # analysed
+    events: int
+    sink_errors: int
+    resolution_changes: int
+    reconnects: int
+    age_p50: float | None  # seconds from the capture of a window's newest frame to publication
+    age_p99: float | None  # both over the newest ages; None before the first event
+    seconds: float  # by the wall
+    ended: str  # "running", "end of file", "stopped", "duration" or an error's code
+    error: str | None = None  # the source's error, for people
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def percentile(values: Collection[float], percent: float) -> float | None:
+    return float(np.percentile(list(values), percent)) if values else None

@@ -1,0 +1,37 @@
+"""What can be asked of a window. A task is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from stream.event import Box
+
+TASKS = {
+    "describe": "stream.tasks.describe:Describe",
+    "ground": "stream.tasks.ground:Ground",
+    "ask": "stream.tasks.ask:Ask",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An answer, understood: text for people, values for programs."""
+
+    text: str
+    boxes: tuple[Box, ...] = ()
+    answer: str | None = None  # "yes" or "no"
+    p_yes: float | None = None
+
+
+class Task(Protocol):
+    name: str
+    choices: tuple[str, ...]  # first words whose probability is wanted; usually none
+    max_tokens: int
+
+    def prompt(self) -> str: ...
+
+    def parse(self, text: str, probabilities: Mapping[str, float]) -> Finding:
+        """Never raises: a broken answer becomes a Finding with fewer boxes."""
+        ...

@@ -1,0 +1,51 @@
+"""What every test may use: where test data lies, and a torchvision that lets transformers import."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).parents[1]
+SHARED = REPOSITORY.parent / "shared"
+
+
+def _declare_missing_operators() -> None:
+    """A torchvision whose C extension does not load cannot be imported until its two operators are declared."""
+    found = importlib.util.find_spec("torchvision")
+    if found is None or found.origin is None:
+        return
+    try:
+        for extension in Path(found.origin).parent.glob("_C*"):
+            torch.ops.load_library(str(extension))
+            return
+    except OSError:
+        pass
+    library = torch.library.Library("torchvision", "DEF")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _KEEP.append(library)  # its operators live as long as it does
+
+
+_KEEP: list[torch.library.Library] = []
+_declare_missing_operators()
+
+
+@pytest.fixture(scope="session")
+def clips() -> Path:
+    """The folder of real camera clips."""
+    folder = SHARED / "data" / "clips"
+    if not folder.is_dir():
+        pytest.skip("the real camera clips are not beside this checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def qwen2_tokenizer() -> Path:
+    """The folder of the real Qwen2 tokenizer."""
+    folder = SHARED / "data" / "qwen2-tokenizer"
+    if not folder.is_dir():
+        pytest.skip("the real Qwen2 tokenizer is not beside this checkout")
+    return folder
