@@ -1,1 +1,28 @@
-"""The device: runs a Qwen2-VL and serves it."""
+"""The device: runs a Qwen2-VL and serves it.
+
+    import edge
+    engine = edge.load("Qwen/Qwen2-VL-2B-Instruct")
+    for piece in engine.chat([{"role": "user", "content": [{"type": "image", "image": "cat.jpg"}]}]):
+        print(piece, end="")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge.engine.engine import Engine
+
+__all__ = ["load"]
+
+
+def load(model: str = "pocket", *, device: str = "auto", dtype: str = "auto", runner: str = "pytorch") -> Engine:
+    """The engine of "pocket", of a model folder, or of a hub repository, ready to answer.
+
+    `device` is "auto", "cpu" or "cuda"; `dtype` "auto" (as the checkpoint says), "float32", "bfloat16"
+    or "float16"; `runner` a name in `edge.runners.RUNNERS` or "package.module:Class".
+    Raises ModelNotFound, ModelUnreadable, WrongArchitecture.
+    """
+    from edge.loading import load_engine  # torch is imported when a model is wanted, not before
+
+    return load_engine(model, device=device, dtype=dtype, runner=runner)

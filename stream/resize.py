@@ -30,7 +30,7 @@ def smart_resize(
     3. The aspect ratio is kept as well as possible.
 
     >>> smart_resize(1080, 1920, min_pixels=128 * 784, max_pixels=256 * 784)
-    (308, 588)
+    (336, 588)
     """
     if factor < 1 or not 1 <= min_pixels <= max_pixels:
         raise ValueError(
@@ -67,5 +67,5 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
         return pixels
     if 0 in pixels.shape:
         _refuse_what_the_model_cannot_take(pixels.shape[0], pixels.shape[1])
-    # Pillow, because its bicubic filter widens when shrinking (as the model's training did); OpenCV's does not.
+    # Pillow's bicubic filter widens when it shrinks, as in the model's own preprocessing; OpenCV's does not.
     return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))

@@ -1,6 +1,7 @@
 """Turn frames into groups: every timing decision, on the source's absolute clock.
 
-Knows times and sizes. Knows no camera, no model, no thread and no clock of its own. TIMING.md tells the story.
+Knows times and sizes. Knows no camera, no model, no thread and no clock of its own.
+TIMING.md tells the story.
 """
 
 from __future__ import annotations

@@ -205,7 +205,7 @@ class Session:
         """One round's work, now in hand; nothing when the watching is over."""
         with self.ledger.lock:
             groups = self._mailbox.take(limit=None if self._source.live else 1, timeout=self._time_left())
-            self._in_hand = num_frames(groups)
+            self._in_hand += num_frames(groups)
             if not groups:
                 self._end(END_OF_FILE if self._mailbox.ended else DURATION)
             elif self._is_past_duration(groups[0]):

@@ -55,6 +55,7 @@ class Batch:
     parts: Tensor  # (scenes, n): which part of PARTS a target belongs to
     cells: Tensor  # (scenes, groups, cells, 4): colour, shape, size, motion; -1 where nothing is
     boxes: Tensor  # (scenes, groups, cells, 4): x1, y1, x2, y2 from 0 to 1
+    offsets: Tensor  # (scenes, groups, cells, 4): the same from the cell's middle, in cells
 
 
 class Batches(torch.utils.data.IterableDataset[Batch]):
@@ -84,6 +85,7 @@ def make_batch(tokenizer: Tokenizer, plan: Plan, rng: np.random.Generator) -> Ba
     ]
     longest = max(len(row.tokens) for row in rows)
     cells = [[_cells(truth.things, height, width) for truth in truths] for _, truths in windows]
+    boxes = torch.from_numpy(np.stack([np.stack([where for _, where in scene]) for scene in cells]))
     return Batch(
         frames=torch.from_numpy(np.stack([frames for frames, _ in windows])),
         tokens=_stack([row.tokens for row in rows], longest, TOKEN_ID["<|endoftext|>"]),
@@ -92,7 +94,8 @@ def make_batch(tokenizer: Tokenizer, plan: Plan, rng: np.random.Generator) -> Ba
         targets=_stack([row.targets for row in rows], longest, IGNORE),
         parts=_stack([row.parts for row in rows], longest, 0),
         cells=torch.from_numpy(np.stack([np.stack([what for what, _ in scene]) for scene in cells])),
-        boxes=torch.from_numpy(np.stack([np.stack([where for _, where in scene]) for scene in cells])),
+        boxes=boxes,
+        offsets=boxes * torch.tensor([width, height] * 2) / CELL - _middles(height, width),
     )
 
 
@@ -191,6 +194,12 @@ def _cells(things: tuple[Thing, ...], height: int, width: int) -> tuple[NDArray[
         what[mine] = (*names, list(SIZES).index(thing.size), MOTIONS.index(thing.motion))
         where[mine] = (box.x1, box.y1, box.x2, box.y2)
     return what, where
+
+
+def _middles(height: int, width: int) -> Tensor:
+    """The middle of each cell as (cells, 4): x, y, x, y in cells."""
+    y, x = (axis.ravel() + 0.5 for axis in np.indices((height // CELL, width // CELL)))
+    return torch.from_numpy(np.stack([x, y, x, y], axis=-1)).float()
 
 
 def _stack(rows: list[NDArray[np.int64]], length: int, fill: int) -> Tensor:

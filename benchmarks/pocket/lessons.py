@@ -14,7 +14,10 @@ import numpy as np
 from stream.event import Box
 from stream.sources.synthetic import COLOURS, SHAPES, Scene, Thing
 
-DESCRIBE = ("Describe the video.", "Describe what happens.", "What do you see?", "What is happening?")
+DESCRIBE = (
+    "Describe the video.", "Describe the video.", "Describe what happens.", "What do you see?", "What is happening?",
+    "Describe the picture.",
+)  # fmt: skip
 CHANGED = ("What changed?", "What has changed?")
 STRANGERS = (
     "person", "dog", "car", "cat", "bottle", "bicycle", "cup", "chair", "hand", "phone", "truck", "bird",
@@ -141,14 +144,20 @@ def _grounding(truth: Truth, wanted: str, rng: np.random.Generator) -> Lesson:
 def _is_there(truth: Truth, rng: np.random.Generator) -> Lesson:
     wanted = _either(truth, rng)
     question = _pick(rng, ["Is there a {}?", "Is there a {}?", "Do you see a {}?"]).format(wanted)
-    return Lesson("yesno", question, _yes(bool(matching(truth.things, wanted))))
+    return _yes_or_no(question, bool(matching(truth.things, wanted)), rng)
 
 
 def _is_moving(truth: Truth, rng: np.random.Generator) -> Lesson:
     if not truth.things or rng.random() < 0.3:
-        return Lesson("yesno", "Is anything moving?", _yes(any(t.motion != "still" for t in truth.things)))
+        return _yes_or_no("Is anything moving?", any(t.motion != "still" for t in truth.things), rng)
     thing = truth.things[rng.integers(len(truth.things))]
-    return Lesson("yesno", f"Is the {thing.label} moving?", _yes(thing.motion != "still"))
+    return _yes_or_no(f"Is the {thing.label} moving?", thing.motion != "still", rng)
+
+
+def _yes_or_no(question: str, true: bool, rng: np.random.Generator) -> Lesson:
+    """Half of them as `stream.tasks.ask` puts a question."""
+    plea = " Answer yes or no." if rng.random() < 0.5 else ""
+    return Lesson("yesno", question + plea, "Yes." if true else "No.")
 
 
 def _count(truth: Truth, rng: np.random.Generator) -> Lesson:
@@ -190,10 +199,6 @@ def _absent(truth: Truth, rng: np.random.Generator) -> str:
         if not matching(truth.things, wanted):
             return wanted
     return _pick(rng, STRANGERS)
-
-
-def _yes(true: bool) -> str:
-    return "Yes." if true else "No."
 
 
 def _pick(rng: np.random.Generator, choices: Sequence[str]) -> str:

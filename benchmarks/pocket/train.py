@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from benchmarks.pocket.batches import CELL, IGNORE, MOTIONS, PARTS, Batch, Batches, Plan, make_batch
+from benchmarks.pocket.batches import IGNORE, MOTIONS, PARTS, Batch, Batches, Plan, make_batch
 from benchmarks.pocket.curve import draw_curve
 from benchmarks.pocket.folder import CONFIG, TOKEN_ID, train_tokenizer, write_folder
 from edge.model.config import parse_config
@@ -47,7 +47,7 @@ class Stage:
 
 
 STAGES = (
-    Stage("tower", 4000, 1e-3, 1.0, Plan(48, 0, ((1, 1.0),), SIZES_SEEN), 500),
+    Stage("tower", 2500, 1e-3, 1.0, Plan(48, 0, ((1, 1.0),), SIZES_SEEN), 500),
     Stage("pairs", 5000, 1e-3, 0.3, Plan(16, 7, ((1, 0.6), (2, 0.4)), SIZES_SEEN), 500),
     Stage(
         "windows", 4000, 7e-4, 0.5,
@@ -57,28 +57,40 @@ STAGES = (
 
 
 class DenseHead(nn.Module):
-    """Reads from every token of the picture what stands there. Training only."""
+    """Reads from every token of the picture what stands there. Training only.
+
+    The tower knows no absolute places (its rotary positions are relative), so it is asked for corners
+    relative to the token's own cell; the language model, whose tokens can measure their distance to
+    the prompt, is asked for them in the picture.
+    """
 
     WIDTHS = (1 + len(COLOURS), len(SHAPES), len(SIZES), len(MOTIONS), 4 * SCALE)
+    REACH = 5.0  # cells from the smallest to the largest offset told apart
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.read = nn.Linear(width, sum(self.WIDTHS))
+        self.place = nn.Linear(width, 4 * SCALE)
 
-    def loss(self, embeddings: Tensor, cells: Tensor, boxes: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Embeddings (..., hidden), cells (..., 4), boxes (..., 4)."""
+    def loss(self, embeddings: Tensor, cells: Tensor, offsets: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Tower's embeddings (..., hidden), cells (..., 4), corners relative to the cell (..., 4)."""
         colour, shape, size, motion, corners = self.read(embeddings.flatten(0, -2)).float().split(self.WIDTHS, -1)
-        cells, boxes = cells.flatten(0, -2), boxes.flatten(0, -2)
+        cells, offsets = cells.flatten(0, -2), offsets.flatten(0, -2)
         there = cells[:, 0] >= 0
         losses = {
             "colour": F.cross_entropy(colour, cells[:, 0] + 1),
             "shape": F.cross_entropy(shape[there], cells[there, 1]),
             "size": F.cross_entropy(size[there], cells[there, 2]),
             "motion": F.cross_entropy(motion[there], cells[there, 3]),
-            "corners": _soft_places(corners[there].unflatten(-1, (4, SCALE)), boxes[there]),
+            "corners": _soft_places(corners[there].unflatten(-1, (4, SCALE)), offsets[there] / self.REACH + 0.5),
         }
         total = 2 * losses["colour"] + losses["shape"] + losses["size"] + losses["motion"] + losses["corners"]
         return total, {name: value.item() for name, value in losses.items()}
+
+    def place_loss(self, hidden: Tensor, cells: Tensor, boxes: Tensor) -> Tensor:
+        """Language model's states of the picture's tokens (n, hidden), cells (..., 4), corners 0..1 (..., 4)."""
+        there = cells.flatten(0, -2)[:, 0] >= 0
+        return _soft_places(self.place(hidden[there]).float().unflatten(-1, (4, SCALE)), boxes.flatten(0, -2)[there])
 
 
 def _soft_places(logits: Tensor, truth: Tensor) -> Tensor:
@@ -140,23 +152,26 @@ class Trainer:
     def losses(self, batch: Batch, speak: bool) -> tuple[Tensor, dict[str, float]]:
         with torch.autocast(self.device.type, torch.bfloat16):
             embeddings = self._see(batch)
-            dense, parts = self.head.loss(embeddings, batch.cells.to(self.device), batch.boxes.to(self.device))
+            cells, offsets, boxes = (x.to(self.device) for x in (batch.cells, batch.offsets, batch.boxes))
+            dense, parts = self.head.loss(embeddings, cells, offsets)
             if not speak:
                 return dense, parts
-            logits, targets, kinds = self._speak(batch, embeddings)
+            logits, targets, kinds, watched = self._speak(batch, embeddings)
+            place = self.head.place_loss(watched, cells, boxes)
+            parts["place"] = place.item()
         each = F.cross_entropy(logits.float(), targets, reduction="none")
         for index, part in enumerate(PARTS):
             if (kinds == index).any():
                 parts[part] = each[kinds == index].mean().item()
-        return each.mean() + 0.1 * dense, parts
+        return each.mean() + 0.1 * dense + 0.1 * place, parts
 
     def _see(self, batch: Batch) -> Tensor:
         """Embeddings (scenes, groups, cells, hidden)."""
         frames = batch.frames.to(self.device)
         return self.model.encode(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
-    def _speak(self, batch: Batch, embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (answers' tokens, vocab), their targets, and the part each belongs to."""
+    def _speak(self, batch: Batch, embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Logits (answers' tokens, vocab), their targets, the part each belongs to; states of the video's tokens."""
         tokens, targets = batch.tokens.to(self.device), batch.targets.to(self.device)
         x = self.model.embed(tokens).to(embeddings.dtype)
         video = tokens == TOKEN_ID["<|video_pad|>"]
@@ -170,7 +185,8 @@ class Trainer:
 
         hidden = self.model.language(x, batch.positions.to(self.device), attend)
         learned = targets != IGNORE
-        return self.model.logits(hidden[learned]), targets[learned], batch.parts.to(self.device)[learned]
+        kinds = batch.parts.to(self.device)[learned]
+        return self.model.logits(hidden[learned]), targets[learned], kinds, hidden[video]
 
     @torch.no_grad()
     def exactness(self, stage: Stage) -> dict[str, float]:
@@ -181,7 +197,7 @@ class Trainer:
         for index in range(6):
             batch = make_batch(self.tokenizer, stage.plan, np.random.default_rng([99, self.stage, index]))
             with torch.autocast(self.device.type, torch.bfloat16):
-                logits, targets, kinds = self._speak(batch, self._see(batch))
+                logits, targets, kinds, _ = self._speak(batch, self._see(batch))
             learned = batch.targets != IGNORE
             owner = (torch.arange(len(batch.blocks))[:, None] * 1000 + batch.blocks)[learned]
             hit = (logits.argmax(-1) == targets).cpu()

@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
 
 from stream.event import Event
 from stream.frame import Pixels
@@ -26,6 +25,9 @@ class OverlaySink:
         self.path = Path(path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.open(
+                "wb"
+            ).close()  # fails here and now; the library opens the file at the first picture
             self._file = av.open(str(self.path), "w", format="mp4")
         except OSError as error:
             raise SinkUnwritable(
@@ -56,6 +58,8 @@ class OverlaySink:
             self._encode(None)
         finally:
             self._file.close()
+            if self._stream is None:
+                self.path.unlink(missing_ok=True)  # a video of nothing is no video
 
     def _write(self) -> None:
         """Draws what was said of one window, and encodes it at the window's own time."""
@@ -64,21 +68,19 @@ class OverlaySink:
         assert picture is not None
         if self._sheet is None:
             self._sheet = Sheet(picture, len(events))
+            self._stream = self._add_stream(self._sheet)
             self._begin = events[0].end
-        self._encode(self._sheet.draw(picture, events), events[0].end)
+        frame = av.VideoFrame.from_ndarray(self._sheet.draw(picture, events), format="rgb24")
+        frame.pts, frame.time_base = self._next_pts(events[0].end), TIME_BASE
+        self._encode(frame)
 
-    def _encode(self, pixels: Pixels | None, end: float = 0.0) -> None:
+    def _encode(self, frame: av.VideoFrame | None) -> None:
         """One picture into the file; None: what the encoder still holds."""
-        if pixels is None:
-            frame = None
-        else:
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            frame.pts, frame.time_base = self._next_pts(end), TIME_BASE
-            self._stream = self._stream or self._add_stream(pixels)
-        if self._stream is not None:
-            for packet in self._stream.encode(frame):
-                packet.duration = self._spacing  # counts for the last picture only: nothing comes after it
-                self._file.mux(packet)
+        if self._stream is None:
+            return
+        for packet in self._stream.encode(frame):
+            packet.duration = self._spacing  # counts for the last picture only: nothing comes after it
+            self._file.mux(packet)
 
     def _next_pts(self, end: float) -> int:
         before = self._pts
@@ -87,10 +89,9 @@ class OverlaySink:
             self._spacing = self._pts - before
         return self._pts
 
-    def _add_stream(self, pixels: Pixels) -> av.VideoStream:
+    def _add_stream(self, sheet: Sheet) -> av.VideoStream:
         stream = self._file.add_stream("libx264", rate=30)
-        assert isinstance(stream, av.VideoStream)
-        stream.height, stream.width = pixels.shape[:2]
+        stream.width, stream.height = sheet.width, sheet.height + sheet.bar
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = TIME_BASE
         # Each picture leaves the encoder at once, so that little is lost and little is held.

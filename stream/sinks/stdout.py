@@ -50,7 +50,7 @@ def line(event: Event) -> Text:
 def said(event: Event) -> str:
     if event.answer is None:
         return event.text
-    return event.answer if event.p_yes is None else f"{event.answer} (p of yes {event.p_yes:.2f})"
+    return event.answer if event.p_yes is None else f"{event.answer}, p(yes) {event.p_yes:.2f}"
 
 
 def place(box: Box) -> str:

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from stream.event import Box
 
@@ -31,7 +32,9 @@ _BOX = re.compile(
 )
 _REF = re.compile(r"(?:<\|object_ref_start\|>|<ref>)([^<]{0,200})(?:<\|object_ref_end\|>|</ref>)")
 _BETWEEN_MARKERS = re.compile(r"(?:<\|box_start\|>|<box>)[^<]{0,200}(?:<\|box_end\|>|</box>)?")
-_BROKEN_BOX = re.compile(r"\(\s{0,3}-?\d{1,6}\s{0,3},[\s\d.,()-]{0,40}$|\[[\s\d.,-]{1,60}$")
+_BROKEN_BOX = re.compile(  # at the end of the text, once the whole boxes are out
+    rf"{_POINT}\s{{0,3}},\s{{0,3}}$|(?:{_POINT}\s{{0,3}},?\s{{0,3}})?\([\s\d.,-]{{0,40}}$|\[[\s\d.,-]{{0,60}}$"
+)
 _SPECIAL = re.compile(r"<\|\w{1,40}\|>|</?(?:ref|box)>")
 _CUT_SPECIAL = re.compile(r"<(?:\|\w{0,40}\|?)?$")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -79,15 +82,19 @@ def _tidy(line: str) -> str:
     return re.sub(r" (?=[,.;:!?])", "", line).lstrip(",; ").strip()
 
 
-def _found(text: str, label: str, limit: int) -> list[Box]:
-    """Boxes as they stand in the text, in its units, with the name that goes before them."""
-    boxes: list[Box] = []
+Numbers = tuple[str, float, float, float, float]
+"""A name and x1, y1, x2, y2 as they stand in the text."""
+
+
+def _found(text: str, label: str, limit: int) -> list[Numbers]:
+    """What looks like a box, with the name that goes before it."""
+    boxes: list[Numbers] = []
     end, name = 0, label
     for match in _BOX.finditer(text):
         name = _name(text[end : match.start()], label) or name
         end = match.end()
-        numbers = [float(number) for number in match.groups() if number is not None]
-        boxes.append(Box(name, *numbers))
+        x1, y1, x2, y2 = (float(number) for number in match.groups() if number is not None)
+        boxes.append((name, x1, y1, x2, y2))
         if len(boxes) == limit:
             break
     return boxes
@@ -112,16 +119,16 @@ def _plain(name: str) -> str:
     return "" if name.lower() in {"and", "the", "a", "an", "at", "is", "are", "in", "with"} else name
 
 
-def _inside(found: Sequence[Box], flags: set[str]) -> list[Box]:
+def _inside(found: Sequence[Numbers], flags: set[str]) -> list[Box]:
     """Corners ordered, clamped to the picture, in fractions; what has no area is left out."""
     boxes = []
-    for box in found:
-        xs, ys = sorted((box.x1, box.x2)), sorted((box.y1, box.y2))
-        if xs[0] < 0 or ys[0] < 0 or xs[1] > SCALE or ys[1] > SCALE:
+    for label, *corners in found:
+        if min(corners) < 0 or max(corners) > SCALE:
             flags.add("clamped")
-        x1, y1, x2, y2 = (_fraction(value) for value in (xs[0], ys[0], xs[1], ys[1]))
+        left, top, right, bottom = (_fraction(value) for value in corners)
+        (x1, x2), (y1, y2) = sorted((left, right)), sorted((top, bottom))
         if x1 < x2 and y1 < y2:
-            boxes.append(Box(box.label, x1, y1, x2, y2))
+            boxes.append(Box(label, x1, y1, x2, y2))
         else:
             flags.add("degenerate")
     return boxes
@@ -170,7 +177,7 @@ def _in_even_steps(boxes: Sequence[Box], alike: Sequence[int]) -> set[int]:
     invented: set[int] = set()
     run = [alike[0]]
     step = (0.0, 0.0)
-    for before, number in zip(alike, alike[1:], strict=False):
+    for before, number in pairwise(alike):
         here = (boxes[number].x1 - boxes[before].x1, boxes[number].y1 - boxes[before].y1)
         if len(run) > 1 and _near(here[0], step[0]) and _near(here[1], step[1]):
             run.append(number)
@@ -202,7 +209,7 @@ def _levels(values: Sequence[int]) -> list[int]:
 
 
 def _is_even(levels: Sequence[int]) -> bool:
-    steps = [after - before for before, after in zip(levels, levels[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(levels)]
     return max(steps) - min(steps) <= SLACK
 
 
@@ -215,7 +222,7 @@ def _near(one: float, other: float) -> bool:
 
 
 def _is_truncated(text: str) -> bool:
-    tail = text[-200:].rstrip()
+    tail = _BOX.sub(" ", text[-200:]).rstrip()
     opened = max(tail.rfind("<|box_start|>"), tail.rfind("<box>"))
     closed = max(tail.rfind("<|box_end|>"), tail.rfind("</box>"))
     return opened > closed or bool(_BROKEN_BOX.search(tail) or _CUT_SPECIAL.search(tail))

@@ -1,0 +1,165 @@
+"""How good is a model on drawn scenes it has never seen? `python -m benchmarks.pocket.evaluate`.
+
+Every scene goes the way of a real clip: H.264 at 25 fps in a file, decoded, sampled and resized by the
+product's own source and sampler, then asked through the engine's context. Answers are judged against
+the scene's truth. The last line of output is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import edge
+from benchmarks.pocket.lessons import Lesson, Truth, lessons, matching, observe
+from edge.engine.context import Context
+from edge.engine.engine import Engine
+from stream.clip import write_clip
+from stream.frame import Group
+from stream.sampler import groups
+from stream.sources.file import FileSource
+from stream.sources.synthetic import Scene
+from stream.tasks.boxes import parse_boxes
+
+FPS = 2.0
+SIZES = ((448, 336), (336, 336), (640, 360), (448, 300))  # (width, height): 4:3, square, 16:9, in between
+GROUPS = (1, 1, 2, 2, 3, 4, 6, 8)
+SENTENCE = re.compile(r"A (small|medium|large) (\w+ \w+) (?:has entered and )?(stands still|moves (\w+))\.")
+
+TARGETS = {"object_f1": 0.95, "motion": 0.90, "mean_iou": 0.75, "recall_at_half": 0.90, "yesno": 0.95}
+
+
+@dataclass
+class Score:
+    """Sums over scenes; the figures are ratios of them."""
+
+    found: int = 0  # objects rightly named
+    named: int = 0
+    present: int = 0
+    sizes_right: int = 0
+    motions_right: int = 0
+    ious: list[float] = field(default_factory=list)
+    answers: dict[str, list[bool]] = field(default_factory=dict)
+
+    def figures(self) -> dict[str, float]:
+        precision, recall = self.found / max(self.named, 1), self.found / max(self.present, 1)
+        shares = {part: sum(right) / len(right) for part, right in sorted(self.answers.items())}
+        return {
+            "object_f1": 2 * precision * recall / max(precision + recall, 1e-9),
+            "motion": self.motions_right / max(self.found, 1),
+            "mean_iou": float(np.mean(self.ious)),
+            "recall_at_half": float(np.mean(np.array(self.ious) >= 0.5)),
+            **shares,
+            "size": self.sizes_right / max(self.found, 1),
+        }
+
+    def describe(self, text: str, truth: Truth) -> None:
+        things = {thing.label: thing for thing in truth.things}
+        said = {label: (size, motion or "still") for size, label, _, motion in SENTENCE.findall(text)}
+        self.named += len(said)
+        self.present += len(things)
+        for label in said.keys() & things.keys():
+            size, motion = said[label]
+            self.found += 1
+            self.sizes_right += size == things[label].size
+            self.motions_right += motion == things[label].motion
+
+    def ground(self, text: str, wanted: str, truth: Truth) -> None:
+        boxes = parse_boxes(text).boxes
+        for thing in matching(truth.things, wanted):
+            self.ious.append(max((box.iou(thing.box) for box in boxes if box.label == thing.label), default=0.0))
+
+    def exact(self, part: str, right: bool) -> None:
+        self.answers.setdefault(part, []).append(right)
+
+
+def evaluate(engine: Engine, seeds: Iterator[int] | range, questions: int = 10) -> Score:
+    score = Score()
+    for seed in track(seeds, description="scenes", console=Console(stderr=True)):
+        rng = np.random.default_rng(seed)
+        window, truth = film(seed, rng, engine)
+        context = engine.open(len(window))
+        for group in window:
+            context.append(group)
+        for lesson in lessons(truth, rng, questions):
+            judge(score, lesson, answer(context, lesson.question), truth)
+    return score
+
+
+def judge(score: Score, lesson: Lesson, text: str, truth: Truth) -> None:
+    if lesson.part == "describe":
+        score.describe(text, truth)
+    elif lesson.part == "ground":
+        wanted = re.sub(r"^(Find|Detect|Where is) the |[.?]$", "", lesson.question)
+        score.ground(text, wanted, truth)
+    elif lesson.part == "absent":
+        score.exact("absent", not parse_boxes(text).boxes)
+    else:
+        score.exact(lesson.part, text.removesuffix("<|im_end|>").strip() == lesson.answer)
+
+
+def answer(context: Context, question: str) -> str:
+    reply = context.answer(question, max_tokens=160)
+    return "".join(reply)
+
+
+def film(seed: int, rng: np.random.Generator, engine: Engine) -> tuple[list[Group], Truth]:
+    """A window of a held-out scene, through H.264 and the product's own sampler, and its truth."""
+    count = GROUPS[rng.integers(len(GROUPS))]
+    width, height = SIZES[rng.integers(len(SIZES))]
+    times = np.arange(2 * count) / FPS
+    first, scene = _clear_moment(seed, rng, width, height, times)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scene.mp4"
+        frames = (scene.render(first + t, height, width) for t in np.arange(0, times[-1] + 0.2, 0.04))
+        write_clip(path, frames, fps=25)
+        window = list(groups(FileSource(str(path)), fps=FPS, size=engine.video_size(height, width)))[:count]
+    return window, observe(scene, (first + times).tolist())
+
+
+def _clear_moment(
+    seed: int, rng: np.random.Generator, width: int, height: int, times: np.ndarray
+) -> tuple[float, Scene]:
+    """A scene and a start at which the window's first and last moment are not half hidden."""
+    scene = Scene(seed, width, height, duration=30.0)
+    for _ in range(1000):
+        first = float(rng.uniform(0, 30.0 - times[-1] - 0.5))
+        if scene.is_clear(first) and scene.is_clear(first + times[-1]):
+            return first, scene
+    return _clear_moment(seed + 10**6, rng, width, height, times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="pocket")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--scenes", type=int, default=300)
+    parser.add_argument("--first-seed", type=int, default=0)
+    arguments = parser.parse_args()
+    engine = edge.load(arguments.model, device=arguments.device)
+    started = time.monotonic()
+    score = evaluate(engine, range(arguments.first_seed, arguments.first_seed + arguments.scenes))
+    figures = score.figures()
+    table = Table("figure", "measured", "target", title=f"{arguments.model}, {arguments.scenes} held-out scenes")
+    for name, value in figures.items():
+        target = TARGETS.get(name)
+        table.add_row(name, f"{value:.3f}", "" if target is None else f"{'✓' if value >= target else '✗'} {target}")
+    Console().print(table)
+    print(json.dumps({"model": arguments.model, "scenes": arguments.scenes, "first_seed": arguments.first_seed,
+                      "seconds": round(time.monotonic() - started, 1),
+                      **{name: round(value, 4) for name, value in figures.items()}}))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

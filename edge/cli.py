@@ -1,0 +1,228 @@
+"""`edge`: parse, call, print.
+
+Exit codes: 0 the work is done (a watch that was stopped with Ctrl-C, too); 1 the demo's answers were wrong;
+2 wrong usage; 3 the source failed; 4 the model could not be loaded; 5 the question could not be asked;
+70 a defect of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import edge
+from edge.errors import EdgeError, ModelError
+from stream.errors import StreamError
+
+app = typer.Typer(
+    name="edge",
+    help="Watch live video with a Qwen2-VL on your own small machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+notes = Console(stderr=True, highlight=False)  # for people; stdout is for answers
+
+SOURCE_FAILED, MODEL_FAILED, QUESTION_FAILED = 3, 4, 5
+
+WATCH_PIXELS = 448 * 448  # per frame and unless told otherwise: 256 tokens for two frames
+
+
+class Transport(StrEnum):
+    tcp = "tcp"
+    udp = "udp"
+
+
+Model = Annotated[str, typer.Option(help='"pocket", a model folder, or a hub name such as Qwen/Qwen2-VL-2B-Instruct')]
+Device = Annotated[str, typer.Option(help='"auto", "cpu" or "cuda"')]
+Dtype = Annotated[str, typer.Option(help='"auto" (as the checkpoint says), "float32", "bfloat16" or "float16"')]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON lines for a program instead of text for people")]
+Describe = Annotated[str | None, typer.Option(help="what to ask for as a description")]
+Labels = Annotated[str | None, typer.Option(help='what to draw boxes around: "person, dog"')]
+Questions = Annotated[list[str] | None, typer.Option(help="a yes/no question; may be given several times")]
+
+
+@app.command()
+def watch(
+    source: Annotated[str, typer.Argument(help="rtsp://..., http://..., camera:0, a file, a folder, synthetic:")],
+    model: Model = "pocket",
+    fps: Annotated[float, typer.Option(help="frames looked at per second of video")] = 2.0,
+    window: Annotated[int, typer.Option(help="the longest memory, in groups of two frames")] = 8,
+    describe: Describe = None,
+    ground: Labels = None,
+    ask: Questions = None,
+    every: Annotated[float, typer.Option(help="seconds of video between answers; 0: as often as possible")] = 0.0,
+    out: Annotated[Path | None, typer.Option(help="append events to this file, a JSON line each")] = None,
+    overlay: Annotated[Path | None, typer.Option(help="write a video with boxes and answers drawn in")] = None,
+    duration: Annotated[float | None, typer.Option(help="stop after so many seconds")] = None,
+    max_pixels: Annotated[int, typer.Option(help="pixels per frame for the model, at most")] = WATCH_PIXELS,
+    transport: Annotated[Transport, typer.Option(help="how RTSP brings its packets")] = Transport.tcp,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Watch a source and tell what is there: descriptions, boxes, yes or no; each with its age."""
+    from edge.watching import make_session, make_sinks, make_tasks
+    from stream.sources import open_source
+
+    tasks = make_tasks(describe, ground, ask)
+    camera = open_source(source, transport=transport.value)
+    engine = _load(model, device, dtype)
+    sinks = make_sinks(as_json=as_json, out=out, overlay=overlay)
+    session = make_session(
+        camera, engine, tasks, sinks, fps=fps, window=window, max_pixels=max_pixels, every=every, duration=duration
+    )
+    with _stopped_by_signals(session.stop):
+        summary = session.run()
+    _tell(summary.to_dict(), as_json, title=f"{summary.stream}: {summary.ended}")
+    if session.error is not None:
+        raise session.error
+
+
+@app.command()
+def describe(
+    files: Annotated[list[str], typer.Argument(help="pictures or clips")],
+    prompt: Annotated[str, typer.Option(help="what to ask of each")] = "Describe the video.",
+    model: Model = "pocket",
+    fps: Annotated[float, typer.Option(help="frames looked at per second of a clip")] = 2.0,
+    max_tokens: Annotated[int, typer.Option(help="length of an answer, at most")] = 256,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Describe pictures and clips, one answer each."""
+    from edge.describing import describe_file
+
+    engine = _load(model, device, dtype)
+    failed: Exception | None = None
+    for file in files:
+        try:
+            answer = describe_file(engine, file, prompt, fps=fps, max_tokens=max_tokens)
+            if as_json:
+                print(json.dumps(answer.to_dict(), ensure_ascii=False), flush=True)
+            else:
+                _print_answer(file, answer)
+        except (StreamError, EdgeError) as error:  # the other files are described all the same
+            failed = error
+            notes.print(f"{file}: {error}", style="red", markup=False)
+    if failed is not None:
+        raise typer.Exit(_exit_code(failed))
+
+
+@app.command()
+def demo(
+    model: Model = "pocket",
+    folder: Annotated[Path, typer.Option(help="where the clip, the events and the annotated video go")] = Path("demo"),
+    seconds: Annotated[float, typer.Option(help="how long the camera is watched")] = 20.0,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+) -> None:
+    """Serve a drawn scene as an RTSP camera on loopback, watch it, and check the answers against the truth."""
+    from edge.demo import run_demo
+
+    engine = _load(model, device, dtype)
+    outcome = run_demo(engine, folder, seconds)
+    _tell(outcome.summary.to_dict(), as_json=False, title=f"{outcome.summary.stream}: {outcome.summary.ended}")
+    _tell(outcome.to_dict(), as_json=False, title="against the truth of the scene")
+    if not outcome.is_right:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    source: Annotated[str | None, typer.Argument(help="a camera, address or file to look at for some seconds")] = None,
+    transport: Annotated[Transport, typer.Option(help="how RTSP brings its packets")] = Transport.tcp,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what this machine, and a source, are like. Credentials are hidden: the output may be shown to others."""
+    from edge.doctor import machine, source_report
+    from stream.sources import open_source
+
+    _tell(machine(), as_json, title="this machine")
+    if source is not None:
+        with notes.status("looking at the source"):
+            report = source_report(open_source(source, transport=transport.value))
+        _tell(report, as_json, title=report["source"])
+
+
+def main() -> None:
+    """The console script: errors a user can do something about are one line, without a traceback."""
+    try:
+        app()
+    except (StreamError, EdgeError, ValueError) as error:
+        notes.print(f"{type(error).__name__}: {error}", style="red", markup=False)
+        sys.exit(_exit_code(error))
+
+
+def _exit_code(error: Exception) -> int:
+    for kind, code in ((ModelError, MODEL_FAILED), (StreamError, SOURCE_FAILED), (EdgeError, QUESTION_FAILED)):
+        if isinstance(error, kind):
+            return code
+    return 2
+
+
+def _load(model: str, device: str, dtype: str) -> Any:
+    with notes.status(f"loading {model}"):
+        return edge.load(model, device=device, dtype=dtype)
+
+
+def _print_answer(file: str, answer: Any) -> None:
+    console = Console(highlight=False)
+    console.print(file, style="bold", markup=False)
+    for piece in answer:
+        console.print(piece, end="", markup=False)
+    console.print()
+    for line in answer.box_lines():
+        console.print(f"  {line}", style="green", markup=False)
+    notes.print(f"  {answer.cost()}", style="dim", markup=False)
+
+
+def _tell(facts: dict[str, Any], as_json: bool, title: str) -> None:
+    """One object: a JSON line for programs, a table for people."""
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False), flush=True)
+        return
+    table = Table(title=title, show_header=False, title_justify="left", title_style="bold")
+    for name, value in facts.items():
+        if value is not None and value != {}:
+            table.add_row(name.replace("_", " "), _plain(value))
+    notes.print(table)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_plain(item)}" for key, item in value.items())
+    return str(value)
+
+
+@contextmanager
+def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a watch in good order; a second one ends it at once."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def handle(number: int, frame: object) -> None:
+        for each in signals:
+            signal.signal(each, before[each])
+        stop()
+
+    for number in signals:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number in signals:
+            signal.signal(number, before[number])

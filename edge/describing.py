@@ -1,0 +1,57 @@
+"""One picture or clip, one answer: what `edge describe` does with each of its files."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from edge.engine.engine import Engine
+from edge.engine.generation import Reply
+from edge.engine.sampling import Sampling
+from stream.sinks.stdout import place
+from stream.sources import redact
+from stream.tasks.boxes import parse_boxes
+
+SPECIAL = re.compile(r"<\|\w+\|>")
+
+
+class Answer:
+    """What the model says of one file: iterate for pieces of text, then read the rest."""
+
+    def __init__(self, file: str, reply: Reply) -> None:
+        self.file, self._reply = redact(file), reply
+
+    def __iter__(self) -> Iterator[str]:
+        for piece in self._reply:
+            yield SPECIAL.sub("", piece)
+
+    def box_lines(self) -> list[str]:
+        return [place(box) for box in parse_boxes(self._reply.text).boxes]
+
+    def cost(self) -> str:
+        usage = self._reply.usage
+        return (
+            f"{usage.visual_tokens} visual and {usage.text_tokens} text tokens read, "
+            f"{usage.generated_tokens} written, finish: {self._reply.finish}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Reads the answer to its end."""
+        for _ in self._reply:
+            pass
+        parsed, usage = parse_boxes(self._reply.text), self._reply.usage
+        boxes = [{"label": box.label, "x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2} for box in parsed.boxes]
+        tokens = {"visual": usage.visual_tokens, "text": usage.text_tokens, "written": usage.generated_tokens}
+        return {"file": self.file, "text": parsed.text, "boxes": boxes, "finish": self._reply.finish, "tokens": tokens}
+
+
+def describe_file(engine: Engine, file: str, prompt: str, *, fps: float, max_tokens: int) -> Answer:
+    """Raises StreamError for a file that cannot be read, PromptError for one that does not fit."""
+    kind, _ = mimetypes.guess_type(file.partition("?")[0])
+    visual = {"type": "image", "image": file} if (kind or "").startswith("image") else {
+        "type": "video", "video": file, "fps": fps
+    }  # fmt: skip
+    message = {"role": "user", "content": [visual, {"type": "text", "text": prompt}]}
+    return Answer(file, engine.chat([message], sampling=Sampling(max_tokens=max_tokens)))

@@ -1,0 +1,96 @@
+"""What this machine and a camera are like: facts a person would be asked for when something does not work."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from stream.frame import Frame
+from stream.sources import Source
+
+LIBRARIES = ("torch", "av", "numpy", "opencv-python-headless", "pillow", "tokenizers", "safetensors", "huggingface-hub")
+LOOK = 3.0  # seconds a live source is looked at
+FRAMES = 150  # at most
+
+
+def machine() -> dict[str, Any]:
+    """Device, versions, memory. Values are plain, for a table and for JSON."""
+    import torch
+
+    card: dict[str, Any] = {
+        "qwen2vl-edge": _version("qwen2vl-edge"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "cpu instructions": torch.backends.cpu.get_cpu_capability(),
+        "memory": _gigabytes(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
+        "gpu": _gpu(),
+    }
+    return card | {name: _version(name) for name in LIBRARIES}
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpu() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return "none that PyTorch can use; the CPU does the work"
+    properties = torch.cuda.get_device_properties(0)
+    return f"{properties.name}, {_gigabytes(properties.total_memory)}, CUDA {torch.version.cuda}"
+
+
+def _gigabytes(nbytes: int) -> str:
+    return f"{nbytes / 2**30:.1f} GiB"
+
+
+def source_report(source: Source) -> dict[str, Any]:
+    """Looks at a source for a few seconds. Raises what the source raises; addresses are redacted."""
+    started = time.monotonic()
+    frames: list[Frame] = []
+    try:
+        for frame in source:
+            frames.append(frame)
+            if len(frames) >= FRAMES or time.monotonic() - started > LOOK:
+                break
+    finally:
+        source.close()
+    return {"source": source.name, "live": source.live, **getattr(source, "details", {}), **_measured(frames, started)}
+
+
+def _measured(frames: list[Frame], started: float) -> dict[str, Any]:
+    if not frames:
+        return {"frames": 0}
+    first, last = frames[0], frames[-1]
+    height, width = first.pixels.shape[:2]
+    measured: dict[str, Any] = {
+        "size": f"{width}x{height}",
+        "clock": first.clock,
+        "frames": len(frames),
+        "first frame after": f"{first.captured - started:.2f} s",
+    }
+    if len(frames) > 2 and last.pts > first.pts:
+        measured["measured fps"] = round((len(frames) - 1) / (last.pts - first.pts), 2)
+        lags = [frame.captured - frame.pts for frame in frames]
+        measured["arrival jitter"] = f"{1000 * statistics.pstdev(lags):.0f} ms"
+    return measured
