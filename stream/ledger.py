@@ -37,7 +37,7 @@ class Ledger:
     """Counts of one stream. Whoever moves frames from hand to hand does so, whole, under `lock`."""
 
     def __init__(self, pending: Callable[[], int] = lambda: 0) -> None:
-        # Reentrant, so that a move may span the ledger, the mailbox and a signal handler that stops them.
+        # Reentrant, so that one move may span the ledger and the mailbox.
         self.lock = threading.RLock()
         self._pending = pending
         self._received = 0

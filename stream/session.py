@@ -7,6 +7,7 @@ through the sampler into the mailbox; the thread that calls `run` owns the engin
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -32,6 +33,7 @@ DURATION = "duration"
 
 FILE_ROOM = 2  # groups read ahead of the engine from a file
 JOIN_TIMEOUT = 2.0  # seconds; a reader wedged in a native read is left behind, it is a daemon thread
+SIGNAL_WAIT = 0.5  # seconds; a signal in the instant before a wait is handled by Python only after it
 AGES_KEPT = 10_000  # for the percentiles; a camera watched for days must not grow
 CLOSE_ENOUGH = 1e-6  # seconds; times on the grid are quotients
 
@@ -204,13 +206,21 @@ class Session:
     def _next_groups(self) -> list[Group]:
         """One round's work, now in hand; nothing when the watching is over."""
         with self.ledger.lock:
-            groups = self._mailbox.take(limit=None if self._source.live else 1, timeout=self._time_left())
+            groups = self._wait_for_groups()
             self._in_hand += num_frames(groups)
             if not groups:
                 self._end(END_OF_FILE if self._mailbox.ended else DURATION)
             elif self._is_past_duration(groups[0]):
                 self._end(DURATION)
             return [] if self._ended else groups
+
+    def _wait_for_groups(self) -> list[Group]:
+        """From a live source all that wait, from a file one; nothing at the end or when time is up."""
+        while True:
+            left = self._time_left()
+            groups = self._mailbox.take(None if self._source.live else 1, timeout=min(left, SIGNAL_WAIT))
+            if groups or self._mailbox.ended or left <= SIGNAL_WAIT:
+                return groups
 
     def _analyse(self, context: Context, groups: list[Group]) -> None:
         for group in groups:
@@ -346,10 +356,10 @@ class Session:
             return 0.0
         return (self._clock() if self._finished is None else self._finished) - self._started
 
-    def _time_left(self) -> float | None:
-        """For a live source with a duration: how long to wait for groups."""
+    def _time_left(self) -> float:
+        """How long to wait for groups: without end, except for a live source with a duration."""
         if self._duration is None or not self._source.live:
-            return None
+            return math.inf
         return max(0.0, self._duration - self._seconds())
 
     def _is_past_duration(self, group: Group) -> bool:

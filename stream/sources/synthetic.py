@@ -56,6 +56,9 @@ class Thing:
         return f"{self.colour} {self.shape}"
 
 
+DEFAULTS = {"seed": "0", "size": "448x336", "fps": "25", "seconds": "60", "live": "0"}
+
+
 class Scene:
     """A deterministic film: the same seed and size give the same pictures."""
 
@@ -99,18 +102,20 @@ class SyntheticSource:
     """
 
     def __init__(self, address: str = "synthetic:") -> None:
-        options = {key: values[-1] for key, values in parse_qs(urlsplit(address).query).items()}
-        known = {"seed", "size", "fps", "seconds", "live"}
-        if unknown := set(options) - known:
-            raise ValueError(f"{address}: unknown option {min(unknown)!r}; known are {', '.join(sorted(known))}")
+        options = {**DEFAULTS, **{key: values[-1] for key, values in parse_qs(urlsplit(address).query).items()}}
+        if unknown := set(options) - set(DEFAULTS):
+            raise ValueError(f"{address}: unknown option {min(unknown)!r}; known are {', '.join(DEFAULTS)}.")
         self.name = address
-        self.live = options.get("live", "0") not in ("0", "false", "no")
-        self.fps = float(options.get("fps", 25))
-        width, height = options.get("size", "448x336").split("x")
-        self.size = int(height), int(width)
-        self.scene = Scene(
-            int(options.get("seed", 0)), self.size[1], self.size[0], float(options.get("seconds", 60))
-        )
+        self.live = options["live"] not in ("0", "false", "no")
+        try:
+            width, height = (int(side) for side in options["size"].split("x"))
+            self.size, self.fps = (height, width), float(options["fps"])
+            seed, seconds = int(options["seed"]), float(options["seconds"])
+        except ValueError as error:
+            raise ValueError(f"{address}: {error}. Write it like synthetic://?seed=3&size=448x336&fps=25.") from None
+        if min(*self.size, self.fps, seconds) <= 0:
+            raise ValueError(f"{address}: size, fps and seconds must be positive.")
+        self.scene = Scene(seed, width, height, seconds)
         self._closed = threading.Event()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -129,7 +134,7 @@ class SyntheticSource:
 
 
 @dataclass(frozen=True, slots=True)
-class _Actor:
+class Actor:
     """A shape and the path it walks: straight lines between points in time."""
 
     colour: str
@@ -139,6 +144,10 @@ class _Actor:
     tint: tuple[int, int, int]
     times: NDArray[np.float64]
     path: Points  # (n, 2)
+
+    @property
+    def label(self) -> str:
+        return f"{self.colour} {self.shape}"
 
     def at(self, t: float) -> NDArray[np.float64]:
         return np.array([np.interp(t, self.times, self.path[:, axis]) for axis in (0, 1)])
@@ -154,7 +163,7 @@ class _Actor:
         x1, y1 = max(x - r, 0.0), max(y - r, 0.0)
         x2, y2 = min(x + r, width), min(y + r, height)
         shown = max(x2 - x1, 0.0) * max(y2 - y1, 0.0) / (4 * r * r)
-        box = Box(f"{self.colour} {self.shape}", x1 / width, y1 / height, x2 / width, y2 / height)
+        box = Box(self.label, x1 / width, y1 / height, x2 / width, y2 / height)
         return Thing(self.colour, self.shape, self.size, self._motion(t, span), box, shown)
 
     def _motion(self, t: float, span: float) -> str:
@@ -166,11 +175,11 @@ class _Actor:
         return "down" if dy > 0 else "up"
 
 
-def _cast(rng: np.random.Generator, width: float, height: float, duration: float) -> list[_Actor]:
+def _cast(rng: np.random.Generator, width: float, height: float, duration: float) -> list[Actor]:
     """One to four actors, no two of the same colour and shape, starting apart from each other."""
     count = int(rng.integers(1, 5))
     looks = rng.permutation([(c, s) for c in COLOURS for s in SHAPES])[:count]
-    actors: list[_Actor] = []
+    actors: list[Actor] = []
     for colour, shape in looks:
         size = str(rng.choice(list(SIZES)))
         radius = float(rng.uniform(*SIZES[size]))
@@ -178,7 +187,7 @@ def _cast(rng: np.random.Generator, width: float, height: float, duration: float
         taken = [(actor.path[0], actor.radius) for actor in actors]
         times, path = _walk(rng, radius, width, height, duration, taken)
         red, green, blue = (int(part) for part in tint)
-        actors.append(_Actor(str(colour), str(shape), size, radius, (red, green, blue), times, path))
+        actors.append(Actor(str(colour), str(shape), size, radius, (red, green, blue), times, path))
     return actors
 
 

@@ -83,6 +83,7 @@ TABLE = [
     ("dog(99999999999,2),(3,4)", "dog(99999999999,2),(3,4)", [], []),
     # said twice
     (dog + dog, "dog dog", [DOG], ["duplicates"]),
+    (dog * 5, "dog dog dog dog dog", [DOG], ["duplicates"]),  # a loop on the spot is no row of inventions
     (f"{dog}{REF}dog{END_REF}{BOX}(101,200),(300,401){END_BOX}", "dog dog", [DOG], ["duplicates"]),
     ("dog(100,200),(300,400)cat(100,200),(300,400)", "dog cat", [DOG, ("cat", *DOG[1:])], []),
     # invented

@@ -266,6 +266,23 @@ def test_stopping_from_a_signal_handler_wakes_the_run():
     assert (summary.ended, summary.dropped) == ("stopped", {"stopped": 1})
 
 
+def test_stop_in_the_middle_of_a_round_analyses_no_more_of_it():
+    source = FakeSource(frames(40, 2.0), live=True)
+
+    def on_append(group):
+        source.delivered.wait(10)  # from now on a whole window waits for the next round
+        if len(stage.engine.appended) == before_the_second_round + 1:
+            stage.session.stop()
+
+    before_the_second_round = 4
+    stage = Stage(source, on_append=on_append, every=60.0)
+    summary = stage.run()
+
+    assert summary.ended == "stopped"
+    assert summary.groups <= before_the_second_round + 1
+    assert summary.dropped["stopped"] >= 2
+
+
 def test_stop_ends_an_answer_in_the_middle():
     stage = Stage(
         FakeSource(frames(20, 2.0)), answers="word " * 1000, on_text=lambda task, piece: stage.session.stop()

@@ -1,0 +1,120 @@
+"""The main job on one machine, offline: an RTSP camera on loopback, watched, and its answers judged.
+
+A drawn scene becomes an H.264 clip, our own server plays it as a camera, and a session watches that
+camera exactly as `edge watch` would. Since the scene is drawn, the truth of every frame is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.console import Console
+
+from edge.engine.engine import Engine
+from edge.watching import make_session, make_sinks, make_tasks
+from stream.clip import write_clip
+from stream.event import Event
+from stream.frame import Pixels
+from stream.rtsp_server import RtspServer
+from stream.sources import open_source
+from stream.sources.synthetic import Scene, Thing
+from stream.summary import Summary
+
+SEED = 7
+WIDTH, HEIGHT, FPS = 640, 480, 25
+LABELS = 3  # how many of the scene's things are looked for by name
+ENOUGH = 0.7  # share of boxes that must match the truth
+HALF = 0.5  # intersection over union from which a box counts as right
+GLANCE = (64, 48)  # pictures are told apart at this size
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the answers compare with the scene."""
+
+    summary: Summary
+    events: Path
+    overlay: Path
+    boxes_expected: int
+    boxes_right: int
+    boxes_wrong: int  # drawn where nothing of the kind is
+    mean_iou: float
+
+    @property
+    def is_right(self) -> bool:
+        return self.boxes_expected > 0 and self.boxes_right >= ENOUGH * self.boxes_expected
+
+    def to_dict(self) -> dict[str, Any]:
+        fields = {name: value for name, value in asdict(self).items() if name != "summary"}
+        return {**fields, "events": str(self.events), "overlay": str(self.overlay), "passed": self.is_right}
+
+
+def run_demo(engine: Engine, folder: Path, seconds: float) -> Outcome:
+    """Raises what a session raises. Leaves scene.mp4, events.jsonl and annotated.mp4 in `folder`."""
+    notes = Console(stderr=True, highlight=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    scene = Scene(SEED, WIDTH, HEIGHT, duration=seconds)
+    film = [scene.render(index / FPS, HEIGHT, WIDTH) for index in range(round(seconds * FPS))]
+    clip, events, overlay = folder / "scene.mp4", folder / "events.jsonl", folder / "annotated.mp4"
+    write_clip(clip, film, FPS)
+    events.unlink(missing_ok=True)
+    judge = Judge(scene, film)
+    tasks = make_tasks("Describe the video.", ", ".join(actor.label for actor in scene.actors[:LABELS]), None)
+    with RtspServer(str(clip), user="demo", password="loopback") as server:
+        notes.print(f"a camera plays a drawn scene at {server.url}; watching for {seconds:.0f} s")
+        camera = open_source(server.url_with_login)
+        sinks = [*make_sinks(as_json=False, out=events, overlay=overlay), judge]
+        session = make_session(camera, engine, tasks, sinks, fps=2.0, window=8, max_pixels=448 * 448, duration=seconds)
+        summary = session.run()
+    if session.error is not None:
+        raise session.error
+    return judge.outcome(summary, events, overlay)
+
+
+class Judge:
+    """A sink that holds the boxes against the truth. The picture itself tells which moment it shows."""
+
+    def __init__(self, scene: Scene, film: Sequence[Pixels]) -> None:
+        self._scene = scene
+        self._glances = np.stack([_glance(picture) for picture in film])
+        self._ious: list[float] = []
+        self._wrong = 0
+
+    def publish(self, event: Event, picture: Pixels) -> None:
+        if not event.task.startswith("ground:"):
+            return
+        moment = self._moment(picture)
+        if not self._scene.is_clear(moment):
+            return  # nobody could say whether a thing half out of the picture is there
+        wanted = event.task.removeprefix("ground:")
+        there: list[Thing] = [thing for thing in self._scene.things(moment) if thing.label == wanted]
+        for thing in there:
+            self._ious.append(max((box.iou(thing.box) for box in event.boxes), default=0.0))
+        self._wrong += sum(all(box.iou(thing.box) < HALF for thing in there) for box in event.boxes)
+
+    def close(self) -> None:
+        pass
+
+    def outcome(self, summary: Summary, events: Path, overlay: Path) -> Outcome:
+        ious = np.array(self._ious)
+        return Outcome(
+            summary, events, overlay,
+            boxes_expected=len(ious),
+            boxes_right=int((ious >= HALF).sum()),
+            boxes_wrong=self._wrong,
+            mean_iou=float(ious.mean()) if len(ious) else 0.0,
+        )  # fmt: skip
+
+    def _moment(self, picture: Pixels) -> float:
+        """Seconds into the scene at which it looked most like the picture."""
+        distance = np.abs(self._glances - _glance(picture)).mean(axis=(1, 2, 3))
+        return float(distance.argmin()) / FPS
+
+
+def _glance(picture: Pixels) -> np.ndarray[Any, np.dtype[np.int16]]:
+    return cv2.resize(picture, GLANCE, interpolation=cv2.INTER_AREA).astype(np.int16)

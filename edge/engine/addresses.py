@@ -1,0 +1,62 @@
+"""Where the media of a message are: a path, file://, http(s):// or a data URL. Knows no pictures."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from edge.errors import BadMessage
+
+CARRIED = ("http", "https", "data")
+"""Schemes whose bytes come over a wire or in the message, rather than from a file."""
+
+
+def scheme(address: str) -> str:
+    """Lower case; "" for a path. Not urlsplit, for a data URL may be long."""
+    name, colon, _ = address[:16].partition(":")
+    return name.lower() if colon and name.isalnum() and len(name) > 1 else ""
+
+
+def path(address: str) -> Path:
+    """The file that a path or a file:// address names."""
+    local = url2pathname(urlsplit(address).path) if scheme(address) == "file" else address
+    if "\0" in local or len(local) > 4096:
+        raise BadMessage(f"a path of {len(local)} characters is no path. A data URL begins with 'data:'.")
+    return Path(local).expanduser()
+
+
+def payload(address: str) -> bytes:
+    """The bytes behind an address of one of the CARRIED schemes."""
+    if scheme(address) == "data":
+        return _data(address)
+    from edge.engine.fetch import fetch  # here: most messages bring their pictures along
+
+    return fetch(address)
+
+
+@contextmanager
+def local(address: str) -> Iterator[str]:
+    """The same thing on this machine; what came over a wire lies in a temporary file meanwhile."""
+    if scheme(address) not in CARRIED:
+        yield str(path(address)) if scheme(address) in ("", "file") else address
+        return
+    with tempfile.NamedTemporaryFile(prefix="edge-", suffix=".video") as file:
+        file.write(payload(address))
+        file.flush()
+        yield file.name
+
+
+def _data(address: str) -> bytes:
+    header, comma, text = address.partition(",")
+    if not comma or not header.endswith(";base64"):
+        raise BadMessage("the data URL is not base64. Write it as data:image/png;base64,...")
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise BadMessage(f"the {len(text)} characters of the data URL are not valid base64.") from None

@@ -1,0 +1,220 @@
+"""What one stream has in the model's memory: system prompt, video groups, and for a moment a question.
+
+    prefix | group | group | ... | group | question, answer
+                                         ^ cropped away before anything else happens
+
+The video only grows, so nothing before its end is computed twice. A full window is rebuilt from its newest
+half, out of the embeddings kept since each group arrived (a "sawtooth"): the vision tower never sees a group
+again. Every part is one `extend` of its own, in whatever order things happen, so a context that has reused a
+lot and a fresh one given the same window make the same calls in the same shapes: they agree to the bit.
+
+Knows no time beyond what the groups carry, no threads and no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edge.engine import positions, prompt
+from edge.engine.generation import Asked, Reply, Write
+from edge.engine.sampling import Sampling
+from edge.engine.tokenizer import Tokenizer
+from edge.errors import NothingSeen, PromptTooLong
+from edge.runners import Cache, Embeddings, Prediction, Runner, Tokens
+from stream.frame import Clock, Group, Pixels, Window
+
+ROOM_FOR_QUESTION = 256  # tokens; a longer question makes the cache grow once
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A group in the model's memory: what the vision tower made of it, and when it was taken."""
+
+    index: int
+    embeddings: Embeddings
+    start: float  # seconds
+    end: float
+    captured: float
+    clock: Clock
+
+    @classmethod
+    def of(cls, group: Group, embeddings: Embeddings) -> Seen:
+        return cls(group.index, embeddings, *group.pts, group.captured, group.clock)
+
+
+class Context:
+    """One stream. Not thread-safe: the thread that appends is the thread that asks."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        tokenizer: Tokenizer,
+        max_groups: int,
+        *,
+        sampling: Sampling | None = None,
+        system: str | None = None,
+    ) -> None:
+        if max_groups < 1:
+            raise ValueError(f"max_groups is {max_groups}: a window holds at least one group.")
+        self.max_groups = max_groups
+        self.sampling = sampling or Sampling()
+        self._runner = runner
+        self._tokenizer = tokenizer
+        self._system = system
+        self._prefix = prompt.stream_prefix(tokenizer, system)
+        self._cache: Cache | None = None  # born with the first group, whose size says how much room it needs
+        self._grid = (0, 0)  # rows and columns of tokens of every group in the cache
+        self._seen: list[Seen] = []  # exactly the groups in the cache
+        self._newest: tuple[Pixels, Embeddings] | None = None  # what was last through the vision tower
+        self._turn = 0  # a reply may write only while its turn lasts
+
+    @property
+    def window(self) -> Window | None:
+        if not self._seen:
+            return None
+        oldest, newest = self._seen[0], self._seen[-1]
+        return Window(oldest.index, newest.index, oldest.start, newest.end, newest.captured, newest.clock)
+
+    def append(self, group: Group) -> None:
+        """Takes the next group. After a gap, or at another size, the window begins anew with it."""
+        self._end_turn()
+        newest = Seen.of(group, self._embed(group.pixels))
+        if newest.embeddings.grid != self._grid:
+            self._allocate(newest.embeddings.grid, ROOM_FOR_QUESTION + self.sampling.max_tokens)
+        elif self._seen and group.index != self._seen[-1].index + 1:
+            self._replay([])
+        elif len(self._seen) == self.max_groups:
+            self._replay(self._seen[-(self.max_groups // 2) :] if self.max_groups > 1 else [])
+        self._extend(newest)
+
+    def answer(
+        self,
+        prompt: str,
+        choices: tuple[str, ...] = (),
+        max_tokens: int | None = None,
+        sampling: Sampling | None = None,
+    ) -> Reply:
+        """Asks about the window. The reply is computed as it is read, until the next append or answer."""
+        sampling = sampling or self.sampling
+        if max_tokens is not None:
+            sampling = replace(sampling, max_tokens=max_tokens)
+        asked = self._ask(prompt, sampling)
+        return Reply(
+            tokenizer=self._tokenizer,
+            asked=asked,
+            write=self._writer(),
+            stop_tokens=self._runner.facts.stop_tokens,
+            sampling=sampling,
+            choices=choices,
+        )
+
+    def _ask(self, question: str, sampling: Sampling) -> Asked:
+        if not self._seen:
+            raise NothingSeen("nothing has been seen yet. Ask again once the stream has given two frames.")
+        suffix = prompt.stream_suffix(self._tokenizer, question, self._system)
+        self._make_room(suffix, sampling)
+        self._end_turn()
+        assert self._cache is not None
+        reused = self._cache.length
+        at = self._position_after_video()
+        prediction = self._runner.extend(self._cache, suffix, positions.text(at, len(suffix)))
+        return Asked(
+            prediction=prediction,
+            text=np.concatenate([self._prefix, suffix]),
+            visual_tokens=self._video_end - len(self._prefix),
+            reused_tokens=reused,
+            room=self._room_left(at + len(suffix)),
+        )
+
+    def _writer(self) -> Write:
+        turn, cache = self._turn, self._cache
+        assert cache is not None
+        at = self._position_after_video() + cache.length - self._video_end
+
+        def write(token: int) -> Prediction:
+            nonlocal at
+            if turn != self._turn:
+                raise RuntimeError(
+                    "this reply is over: its context has gone on. Read a reply before the next call."
+                )
+            prediction = self._runner.extend(cache, np.array([token]), positions.text(at, 1))
+            at += 1
+            return prediction
+
+        return write
+
+    # What the cache holds
+
+    @property
+    def _video_end(self) -> int:
+        rows, columns = self._grid
+        return len(self._prefix) + len(self._seen) * rows * columns
+
+    def _position_after_video(self) -> int:
+        return positions.after(len(self._prefix), len(self._seen), *self._grid)
+
+    def _end_turn(self) -> None:
+        """Crops away the last question and whatever was answered: read, abandoned, or cut by an error."""
+        self._turn += 1
+        if self._cache is not None and self._cache.length > self._video_end:
+            self._cache.crop(self._video_end)
+
+    def _embed(self, pixels: Pixels) -> Embeddings:
+        """Pictures equal to the last ones byte for byte look the same to the vision tower."""
+        if self._newest is None or not np.array_equal(pixels, self._newest[0]):
+            # A copy, because a source may draw its next group into the same array.
+            self._newest = (pixels.copy(), self._runner.encode(pixels))
+        return self._newest[1]
+
+    def _extend(self, seen: Seen) -> None:
+        assert self._cache is not None
+        at = positions.group(len(self._prefix), len(self._seen), *self._grid)
+        self._runner.extend(self._cache, seen.embeddings, at, rows=0)
+        self._seen.append(seen)
+
+    def _replay(self, kept: list[Seen]) -> None:
+        """The prefix stays; the video is written anew from embeddings."""
+        assert self._cache is not None
+        self._seen = []
+        self._cache.crop(len(self._prefix))
+        for seen in kept:
+            self._extend(seen)
+
+    # How much the cache can hold
+
+    def _allocate(self, grid: tuple[int, int], room: int) -> None:
+        """A new cache for windows of this grid, holding the prefix."""
+        longest = positions.after(len(self._prefix), self.max_groups, *grid)
+        if longest + ROOM_FOR_QUESTION > (limit := self._runner.facts.max_positions):
+            raise PromptTooLong(
+                f"a window of {self.max_groups} groups of {grid[0]}x{grid[1]} tokens leaves no room for "
+                f"a question in the model's {limit} positions. Choose a shorter window or smaller pictures."
+            )
+        self._seen, self._grid = [], (0, 0)  # until the new cache is there, as if nothing had been seen
+        self._cache = None  # the old one goes first: both may not fit
+        cache = self._runner.cache(len(self._prefix) + self.max_groups * grid[0] * grid[1] + room)
+        self._runner.extend(cache, self._prefix, positions.text(0, len(self._prefix)), rows=0)
+        self._cache, self._grid = cache, grid
+
+    def _make_room(self, suffix: Tokens, sampling: Sampling) -> None:
+        """A question longer than expected: a larger cache, filled again from the embeddings."""
+        assert self._cache is not None
+        rows, columns = self._grid
+        positions_left = self._runner.facts.max_positions - self._position_after_video() - len(suffix)
+        if positions_left < 1:
+            raise PromptTooLong(
+                f"the question has {len(suffix)} tokens, {1 - positions_left} more than the model's "
+                f"{self._runner.facts.max_positions} positions can take after the video. Ask a shorter one."
+            )
+        wanted = len(suffix) + min(sampling.max_tokens, positions_left)
+        # Room for the longest window is kept free, so that growing happens once and not with every group.
+        if wanted > self._cache.capacity - len(self._prefix) - self.max_groups * rows * columns:
+            kept = self._seen
+            self._allocate(self._grid, wanted + ROOM_FOR_QUESTION)
+            self._replay(kept)
+
+    def _room_left(self, at: int) -> int:
+        assert self._cache is not None
+        return max(1, min(self._cache.capacity - self._cache.length, self._runner.facts.max_positions - at))

@@ -1,0 +1,89 @@
+"""A model ready to be asked: opens a context for each stream, and holds conversations.
+
+Thread-safe: any thread may chat or open a context while others do. Knows no cameras, no HTTP and no torch.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edge.engine.chat import read
+from edge.engine.context import Context
+from edge.engine.generation import Asked, Reply
+from edge.engine.limits import Limits
+from edge.engine.memory import Memory, chunks
+from edge.engine.prompt import Part, Slot, lay_out
+from edge.engine.sampling import Sampling
+from edge.engine.tokenizer import Tokenizer
+from edge.runners import Runner, Tokens
+
+
+class Engine:
+    """A runner and its tokenizer."""
+
+    def __init__(
+        self, runner: Runner, tokenizer: Tokenizer, name: str | None = None, limits: Limits | None = None
+    ) -> None:
+        self.name = name or runner.facts.name
+        self.variant = runner.facts.variant
+        self.limits = limits or Limits()
+        self.runner = runner
+        self.tokenizer = tokenizer
+        self._lock = threading.Lock()
+        self._idle: Memory | None = None  # the last conversation, while nobody speaks in it
+
+    def open(
+        self, max_groups: int, *, sampling: Sampling | None = None, system: str | None = None
+    ) -> Context:
+        """A stream's context: a window of at most `max_groups` groups."""
+        return Context(self.runner, self.tokenizer, max_groups, sampling=sampling, system=system)
+
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        sampling: Sampling | None = None,
+        choices: tuple[str, ...] = (),
+    ) -> Reply:
+        """Answers a conversation. What it has in common with the last one is not read again."""
+        sampling = sampling or Sampling()
+        conversation = read(messages, self.limits)
+        parts = lay_out(self.tokenizer, conversation.messages)
+        prompt, at = chunks(parts, conversation.visuals, self.runner.facts.cell)
+        text = _text(parts)
+        memory = self._take()
+        prediction, reused = memory.read(prompt, at, sampling.max_tokens)
+        return Reply(
+            tokenizer=self.tokenizer,
+            asked=Asked(
+                prediction=prediction,
+                text=text,
+                visual_tokens=sum(chunk.num_tokens for chunk in prompt) - len(text),
+                reused_tokens=reused,
+                room=memory.room,
+            ),
+            write=memory.write,
+            stop_tokens=self.runner.facts.stop_tokens,
+            sampling=sampling,
+            choices=choices,
+            ended=lambda: self._give_back(memory),
+        )
+
+    def _take(self) -> Memory:
+        """The last conversation for this caller alone, or an empty memory while another has it."""
+        with self._lock:
+            memory, self._idle = self._idle, None
+        return memory or Memory(self.runner)
+
+    def _give_back(self, memory: Memory) -> None:
+        with self._lock:
+            self._idle = memory
+
+
+def _text(parts: Sequence[Part]) -> Tokens:
+    texts = [part for part in parts if not isinstance(part, Slot)]
+    return np.concatenate([np.empty(0, dtype=np.int64), *texts])

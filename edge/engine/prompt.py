@@ -1,0 +1,126 @@
+"""From messages to what the model reads: token ids, and slots where pictures and videos go.
+
+The model's own chat template is rendered and cut at its special tokens; no marker is written here by hand.
+Text next to a special token never merges with it, so the pieces are exactly the tokens of the whole.
+
+Text in a message cannot leave its place: `<|im_end|>` written by a user is a few ordinary characters. Only
+the markers of objects and boxes stay special, because questions and earlier answers speak of regions in them.
+Knows no pixels and no cache.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from edge.engine.tokenizer import Tokenizer
+from edge.errors import BadMessage
+from edge.runners import Tokens
+
+Messages = Sequence[Mapping[str, Any]]
+"""Chat messages: `role`, and `content` as text or as a list of {"type": "text" | "image" | "video", ...}."""
+
+SLOTS: dict[str, Literal["image", "video"]] = {"<|image_pad|>": "image", "<|video_pad|>": "video"}
+REGIONS = tuple(f"<|{name}_{end}|>" for name in ("object_ref", "box", "quad") for end in ("start", "end"))
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The place of the next picture or video of the conversation."""
+
+    kind: Literal["image", "video"]
+
+
+Part = Tokens | Slot
+
+
+def lay_out(tokenizer: Tokenizer, messages: Messages) -> list[Part]:
+    """The parts of a prompt that ends where the assistant is to speak."""
+    guard = _unused_character(tokenizer, messages)
+    parts: list[Part] = []
+    ids: list[int] = []
+    for piece in tokenizer.split(tokenizer.render(_guarded(tokenizer, messages, guard))):
+        if piece in SLOTS:
+            parts += [np.array(ids, dtype=np.int64), Slot(SLOTS[piece])]
+            ids = []
+        elif piece in tokenizer.special:
+            ids.append(tokenizer.special[piece])
+        else:
+            ids += tokenizer.encode_plain(piece.replace(guard, "")).tolist()
+    return [part for part in [*parts, np.array(ids, dtype=np.int64)] if isinstance(part, Slot) or part.size]
+
+
+def stream_prefix(tokenizer: Tokenizer, system: str | None = None) -> Tokens:
+    """What stands before a stream's video, whatever the question."""
+    return _around_video(tokenizer, "", system)[0]
+
+
+def stream_suffix(tokenizer: Tokenizer, question: str, system: str | None = None) -> Tokens:
+    """What follows a stream's video: the question, and the assistant's turn to speak."""
+    return _around_video(tokenizer, question, system)[1]
+
+
+def expand(parts: Sequence[Part], sizes: Sequence[int], image_token: int, video_token: int) -> Tokens:
+    """The prompt as one row of ids, each slot repeated for its number of tokens, as processors write it."""
+    remaining = iter(sizes)
+    token = {"image": image_token, "video": video_token}
+    rows = [
+        np.full(next(remaining), token[part.kind], dtype=np.int64) if isinstance(part, Slot) else part
+        for part in parts
+    ]
+    return np.concatenate(rows)
+
+
+def _around_video(tokenizer: Tokenizer, question: str, system: str | None) -> tuple[Tokens, Tokens]:
+    messages: list[dict[str, Any]] = [] if system is None else [{"role": "system", "content": system}]
+    messages.append({"role": "user", "content": [{"type": "video"}, {"type": "text", "text": question}]})
+    parts = lay_out(tokenizer, messages)
+    match parts:
+        case [np.ndarray() as prefix, Slot(kind="video"), np.ndarray() as suffix]:
+            return prefix, suffix
+    raise BadMessage(
+        "the model's chat template does not put a video between texts. Is it a Qwen2-VL template?"
+    )
+
+
+def _guarded(tokenizer: Tokenizer, messages: Messages, guard: str) -> list[dict[str, Any]]:
+    """The messages with `guard` after every character of a text that could begin a special token.
+
+    Every one, not only whole tokens: two neighbouring texts could otherwise form one together.
+    """
+    first = "".join(sorted({token[0] for token in tokenizer.special}))
+    regions = "|".join(map(re.escape, REGIONS))
+    risky = re.compile(f"(?!{regions})[{re.escape(first)}]")
+
+    def guarded(text: str) -> str:
+        return risky.sub(lambda match: match.group() + guard, text)
+
+    return [
+        {"role": message["role"], "content": _with_texts(message["content"], guarded)} for message in messages
+    ]
+
+
+def _with_texts(content: Any, change: Any) -> Any:
+    """Content as the template needs it and no more: texts changed, pictures reduced to their type."""
+    if isinstance(content, str):
+        return change(content)
+    return [
+        {"type": "text", "text": change(part["text"])} if part["type"] == "text" else {"type": part["type"]}
+        for part in content
+    ]
+
+
+def _unused_character(tokenizer: Tokenizer, messages: Messages) -> str:
+    """A character of Unicode's private area that neither the template nor any text uses."""
+    used = {*tokenizer.template, *_texts(messages)}
+    return next(chr(code) for code in range(0xE000, 0xF900) if chr(code) not in used)
+
+
+def _texts(messages: Messages) -> str:
+    contents = [message["content"] for message in messages]
+    texts = [c if isinstance(c, str) else "".join(part.get("text", "") for part in c) for c in contents]
+    return "".join(texts)
