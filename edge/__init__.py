@@ -1,9 +1,9 @@
 """The device: runs a Qwen2-VL and serves it.
 
-    import edge
-    engine = edge.load("Qwen/Qwen2-VL-2B-Instruct")
-    for piece in engine.chat([{"role": "user", "content": [{"type": "image", "image": "cat.jpg"}]}]):
-        print(piece, end="")
+import edge
+engine = edge.load("Qwen/Qwen2-VL-2B-Instruct")
+for piece in engine.chat([{"role": "user", "content": [{"type": "image", "image": "cat.jpg"}]}]):
+    print(piece, end="")
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(model: str = "pocket", *, device: str = "auto", dtype: str = "auto", runner: str = "pytorch") -> Engine:
+def load(
+    model: str = "pocket", *, device: str = "auto", dtype: str = "auto", runner: str = "pytorch"
+) -> Engine:
     """The engine of "pocket", of a model folder, or of a hub repository, ready to answer.
 
     `device` is "auto", "cpu" or "cuda"; `dtype` "auto" (as the checkpoint says), "float32", "bfloat16"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -23,6 +23,10 @@ from rich.table import Table
 import edge
 from edge.errors import EdgeError, ModelError
 from stream.errors import StreamError
+
+if TYPE_CHECKING:
+    from edge.engine.engine import Engine
+    from stream.sources import Source
 
 app = typer.Typer(
     name="edge",
@@ -34,9 +38,8 @@ app = typer.Typer(
 )
 notes = Console(stderr=True, highlight=False)  # for people; stdout is for answers
 
+KEPT_WHEN_ZERO = ("pending", "events", "received", "boxes_wrong", "live")
 SOURCE_FAILED, MODEL_FAILED, QUESTION_FAILED = 3, 4, 5
-
-WATCH_PIXELS = 448 * 448  # per frame and unless told otherwise: 256 tokens for two frames
 
 
 class Transport(StrEnum):
@@ -44,9 +47,13 @@ class Transport(StrEnum):
     udp = "udp"
 
 
-Model = Annotated[str, typer.Option(help='"pocket", a model folder, or a hub name such as Qwen/Qwen2-VL-2B-Instruct')]
+Model = Annotated[
+    str, typer.Option(help='"pocket", a model folder, or a hub name such as Qwen/Qwen2-VL-2B-Instruct')
+]
 Device = Annotated[str, typer.Option(help='"auto", "cpu" or "cuda"')]
-Dtype = Annotated[str, typer.Option(help='"auto" (as the checkpoint says), "float32", "bfloat16" or "float16"')]
+Dtype = Annotated[
+    str, typer.Option(help='"auto" (as the checkpoint says), "float32", "bfloat16" or "float16"')
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON lines for a program instead of text for people")]
 Describe = Annotated[str | None, typer.Option(help="what to ask for as a description")]
 Labels = Annotated[str | None, typer.Option(help='what to draw boxes around: "person, dog"')]
@@ -55,18 +62,24 @@ Questions = Annotated[list[str] | None, typer.Option(help="a yes/no question; ma
 
 @app.command()
 def watch(
-    source: Annotated[str, typer.Argument(help="rtsp://..., http://..., camera:0, a file, a folder, synthetic:")],
+    source: Annotated[
+        str, typer.Argument(help="rtsp://..., http://..., camera:0, a file, a folder, synthetic:")
+    ],
     model: Model = "pocket",
     fps: Annotated[float, typer.Option(help="frames looked at per second of video")] = 2.0,
     window: Annotated[int, typer.Option(help="the longest memory, in groups of two frames")] = 8,
     describe: Describe = None,
     ground: Labels = None,
     ask: Questions = None,
-    every: Annotated[float, typer.Option(help="seconds of video between answers; 0: as often as possible")] = 0.0,
+    every: Annotated[
+        float, typer.Option(help="seconds of video between answers; 0: as often as possible")
+    ] = 0.0,
     out: Annotated[Path | None, typer.Option(help="append events to this file, a JSON line each")] = None,
-    overlay: Annotated[Path | None, typer.Option(help="write a video with boxes and answers drawn in")] = None,
+    overlay: Annotated[
+        Path | None, typer.Option(help="write a video with boxes and answers drawn in")
+    ] = None,
     duration: Annotated[float | None, typer.Option(help="stop after so many seconds")] = None,
-    max_pixels: Annotated[int, typer.Option(help="pixels per frame for the model, at most")] = WATCH_PIXELS,
+    max_pixels: Annotated[int, typer.Option(help="pixels per frame for the model, at most")] = 448 * 448,
     transport: Annotated[Transport, typer.Option(help="how RTSP brings its packets")] = Transport.tcp,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -74,14 +87,21 @@ def watch(
 ) -> None:
     """Watch a source and tell what is there: descriptions, boxes, yes or no; each with its age."""
     from edge.watching import make_session, make_sinks, make_tasks
-    from stream.sources import open_source
 
     tasks = make_tasks(describe, ground, ask)
-    camera = open_source(source, transport=transport.value)
+    camera = _open(source, transport)
     engine = _load(model, device, dtype)
     sinks = make_sinks(as_json=as_json, out=out, overlay=overlay)
     session = make_session(
-        camera, engine, tasks, sinks, fps=fps, window=window, max_pixels=max_pixels, every=every, duration=duration
+        camera,
+        engine,
+        tasks,
+        sinks,
+        fps=fps,
+        window=window,
+        max_pixels=max_pixels,
+        every=every,
+        duration=duration,
     )
     with _stopped_by_signals(session.stop):
         summary = session.run()
@@ -123,7 +143,9 @@ def describe(
 @app.command()
 def demo(
     model: Model = "pocket",
-    folder: Annotated[Path, typer.Option(help="where the clip, the events and the annotated video go")] = Path("demo"),
+    folder: Annotated[
+        Path, typer.Option(help="where the clip, the events and the annotated video go")
+    ] = Path("demo"),
     seconds: Annotated[float, typer.Option(help="how long the camera is watched")] = 20.0,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -133,7 +155,9 @@ def demo(
 
     engine = _load(model, device, dtype)
     outcome = run_demo(engine, folder, seconds)
-    _tell(outcome.summary.to_dict(), as_json=False, title=f"{outcome.summary.stream}: {outcome.summary.ended}")
+    _tell(
+        outcome.summary.to_dict(), as_json=False, title=f"{outcome.summary.stream}: {outcome.summary.ended}"
+    )
     _tell(outcome.to_dict(), as_json=False, title="against the truth of the scene")
     if not outcome.is_right:
         raise typer.Exit(1)
@@ -141,18 +165,19 @@ def demo(
 
 @app.command()
 def doctor(
-    source: Annotated[str | None, typer.Argument(help="a camera, address or file to look at for some seconds")] = None,
+    source: Annotated[
+        str | None, typer.Argument(help="a camera, address or file to look at for some seconds")
+    ] = None,
     transport: Annotated[Transport, typer.Option(help="how RTSP brings its packets")] = Transport.tcp,
     as_json: AsJson = False,
 ) -> None:
     """Tell what this machine, and a source, are like. Credentials are hidden: the output may be shown to others."""
     from edge.doctor import machine, source_report
-    from stream.sources import open_source
 
     _tell(machine(), as_json, title="this machine")
     if source is not None:
         with notes.status("looking at the source"):
-            report = source_report(open_source(source, transport=transport.value))
+            report = source_report(_open(source, transport))
         _tell(report, as_json, title=report["source"])
 
 
@@ -166,13 +191,24 @@ def main() -> None:
 
 
 def _exit_code(error: Exception) -> int:
-    for kind, code in ((ModelError, MODEL_FAILED), (StreamError, SOURCE_FAILED), (EdgeError, QUESTION_FAILED)):
+    for kind, code in (
+        (ModelError, MODEL_FAILED),
+        (StreamError, SOURCE_FAILED),
+        (EdgeError, QUESTION_FAILED),
+    ):
         if isinstance(error, kind):
             return code
     return 2
 
 
-def _load(model: str, device: str, dtype: str) -> Any:
+def _open(source: str, transport: Transport) -> Source:
+    from stream.sources.address import open_source
+
+    is_rtsp = source.lower().startswith(("rtsp:", "rtsps:"))
+    return open_source(source, transport=transport.value) if is_rtsp else open_source(source)
+
+
+def _load(model: str, device: str, dtype: str) -> Engine:
     with notes.status(f"loading {model}"):
         return edge.load(model, device=device, dtype=dtype)
 
@@ -195,7 +231,7 @@ def _tell(facts: dict[str, Any], as_json: bool, title: str) -> None:
         return
     table = Table(title=title, show_header=False, title_justify="left", title_style="bold")
     for name, value in facts.items():
-        if value is not None and value != {}:
+        if value not in (None, {}, 0) or name in KEPT_WHEN_ZERO:
             table.add_row(name.replace("_", " "), _plain(value))
     notes.print(table)
 

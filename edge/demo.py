@@ -16,12 +16,12 @@ import numpy as np
 from rich.console import Console
 
 from edge.engine.engine import Engine
-from edge.watching import make_session, make_sinks, make_tasks
+from edge.watching import WATCH_PIXELS, make_session, make_sinks, make_tasks
 from stream.clip import write_clip
 from stream.event import Event
 from stream.frame import Pixels
 from stream.rtsp_server import RtspServer
-from stream.sources import open_source
+from stream.sources.address import open_source
 from stream.sources.synthetic import Scene, Thing
 from stream.summary import Summary
 
@@ -69,7 +69,9 @@ def run_demo(engine: Engine, folder: Path, seconds: float) -> Outcome:
         notes.print(f"a camera plays a drawn scene at {server.url}; watching for {seconds:.0f} s")
         camera = open_source(server.url_with_login)
         sinks = [*make_sinks(as_json=False, out=events, overlay=overlay), judge]
-        session = make_session(camera, engine, tasks, sinks, fps=2.0, window=8, max_pixels=448 * 448, duration=seconds)
+        session = make_session(
+            camera, engine, tasks, sinks, fps=2.0, window=8, max_pixels=WATCH_PIXELS, duration=seconds
+        )
         summary = session.run()
     if session.error is not None:
         raise session.error

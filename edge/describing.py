@@ -11,7 +11,7 @@ from edge.engine.engine import Engine
 from edge.engine.generation import Reply
 from edge.engine.sampling import Sampling
 from stream.sinks.stdout import place
-from stream.sources import redact
+from stream.sources.redaction import redact
 from stream.tasks.boxes import parse_boxes
 
 SPECIAL = re.compile(r"<\|\w+\|>")
@@ -42,9 +42,18 @@ class Answer:
         for _ in self._reply:
             pass
         parsed, usage = parse_boxes(self._reply.text), self._reply.usage
-        boxes = [{"label": box.label, "x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2} for box in parsed.boxes]
+        boxes = [
+            {"label": box.label, "x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2}
+            for box in parsed.boxes
+        ]
         tokens = {"visual": usage.visual_tokens, "text": usage.text_tokens, "written": usage.generated_tokens}
-        return {"file": self.file, "text": parsed.text, "boxes": boxes, "finish": self._reply.finish, "tokens": tokens}
+        return {
+            "file": self.file,
+            "text": parsed.text,
+            "boxes": boxes,
+            "finish": self._reply.finish,
+            "tokens": tokens,
+        }
 
 
 def describe_file(engine: Engine, file: str, prompt: str, *, fps: float, max_tokens: int) -> Answer:

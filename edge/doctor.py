@@ -13,7 +13,16 @@ from typing import Any
 from stream.frame import Frame
 from stream.sources import Source
 
-LIBRARIES = ("torch", "av", "numpy", "opencv-python-headless", "pillow", "tokenizers", "safetensors", "huggingface-hub")
+LIBRARIES = (
+    "torch",
+    "av",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "tokenizers",
+    "safetensors",
+    "huggingface-hub",
+)
 LOOK = 3.0  # seconds a live source is looked at
 FRAMES = 150  # at most
 
@@ -75,7 +84,12 @@ def source_report(source: Source) -> dict[str, Any]:
                 break
     finally:
         source.close()
-    return {"source": source.name, "live": source.live, **getattr(source, "details", {}), **_measured(frames, started)}
+    return {
+        "source": source.name,
+        "live": source.live,
+        **getattr(source, "details", {}),
+        **_measured(frames, started),
+    }
 
 
 def _measured(frames: list[Frame], started: float) -> dict[str, Any]:
@@ -91,6 +105,7 @@ def _measured(frames: list[Frame], started: float) -> dict[str, Any]:
     }
     if len(frames) > 2 and last.pts > first.pts:
         measured["measured fps"] = round((len(frames) - 1) / (last.pts - first.pts), 2)
-        lags = [frame.captured - frame.pts for frame in frames]
-        measured["arrival jitter"] = f"{1000 * statistics.pstdev(lags):.0f} ms"
+        if first.clock == "arrival":
+            lags = [frame.captured - frame.pts for frame in frames]
+            measured["arrival jitter"] = f"{1000 * statistics.pstdev(lags):.0f} ms"
     return measured

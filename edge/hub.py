@@ -28,7 +28,9 @@ def find_model(name: str) -> Path:
     if folder.is_dir():
         return folder
     if folder.exists():
-        raise ModelNotFound(f"{name} is a file; a model is the folder that holds config.json and the weights.")
+        raise ModelNotFound(
+            f"{name} is a file; a model is the folder that holds config.json and the weights."
+        )
     if REPOSITORY.fullmatch(name):
         return _fetch(name, folder)
     raise ModelNotFound(
@@ -41,7 +43,9 @@ def _fetch(name: str, folder: Path) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=NEEDED_FILES))
     except GatedRepoError:
-        raise ModelNotFound(f"{name} asks its readers to accept terms first: log in with `hf auth login`.") from None
+        raise ModelNotFound(
+            f"{name} asks its readers to accept terms first: log in with `hf auth login`."
+        ) from None
     except RepositoryNotFoundError:
         raise ModelNotFound(f"The hub has no repository {name!r} that you may read.") from None
     except (LocalEntryNotFoundError, OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pkgutil
 
 from edge.engine.engine import Engine
-from edge.engine.media import Limits
+from edge.engine.limits import Limits
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import find_model
 from edge.runners import RUNNERS

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from edge.engine.engine import Engine
+from edge.engine.limits import Limits
 from stream.resize import smart_resize
 from stream.session import Session
 from stream.sinks import Sink
@@ -19,13 +20,24 @@ from stream.tasks.ask import Ask
 from stream.tasks.describe import Describe
 from stream.tasks.ground import ground_tasks
 
+WATCH_PIXELS = 448 * 448  # per frame, unless told otherwise: 256 tokens for two frames
+
+
+def frame_size(limits: Limits, max_pixels: int, height: int, width: int) -> tuple[int, int]:
+    """(height, width) for the model: as it likes videos, but of at most `max_pixels`."""
+    most = min(limits.video.max_pixels, max_pixels)
+    least = min(limits.video.min_pixels, most)
+    return smart_resize(height, width, factor=limits.cell, min_pixels=least, max_pixels=most)
+
 
 def make_tasks(describe: str | None, ground: str | None, ask: Sequence[str] | None) -> list[Task]:
     """What was asked for; a description when nothing was. Raises ValueError for an empty label or question."""
     tasks: list[Task] = [] if describe is None else [Describe(describe)]
     tasks += ground_tasks(ground) if ground is not None else []
     questions = list(ask or ())
-    tasks += [Ask(q, name="ask" if len(questions) == 1 else f"ask:{n}") for n, q in enumerate(questions, start=1)]
+    tasks += [
+        Ask(q, name="ask" if len(questions) == 1 else f"ask:{n}") for n, q in enumerate(questions, start=1)
+    ]
     return tasks or [Describe()]
 
 
@@ -44,9 +56,7 @@ def make_session(
     fps: float, window: int, max_pixels: int, every: float = 0.0, duration: float | None = None,
 ) -> Session:  # fmt: skip
     """A session whose frames get the size the model likes, within `max_pixels`."""
-    limits = engine.limits.video
-    most = min(limits.max_pixels, max_pixels)
-    size = partial(smart_resize, factor=engine.limits.cell, min_pixels=min(limits.min_pixels, most), max_pixels=most)
+    size = partial(frame_size, engine.limits, max_pixels)
     return Session(
         source, engine, tasks, sinks, fps=fps, window=window, choose_size=size, every=every, duration=duration
     )

@@ -37,7 +37,7 @@ METHODS = "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"
 
 
 class RtspServer:
-    """Serves from construction to `close`. The faults act on every viewer and can be called from any thread."""
+    """Serves from construction to `close`. Faults act on every viewer and can be called from any thread."""
 
     def __init__(
         self,
@@ -146,7 +146,9 @@ class RtspServer:
         listener = socket.create_server((self._host, self._port))
         self._port = listener.getsockname()[1]  # kept, so that a server that comes back is found again
         self._listener = listener
-        self._accepting = threading.Thread(target=self._accept, args=(listener,), name="rtsp server", daemon=True)
+        self._accepting = threading.Thread(
+            target=self._accept, args=(listener,), name="rtsp server", daemon=True
+        )
         self._accepting.start()
 
     def _stop_listening(self) -> None:
@@ -223,7 +225,9 @@ class Login:
         scheme, _, rest = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != self._scheme:
             return False
-        expected = self._basic() if self._scheme == "basic" else self._digest(request, _fields(rest).get("uri", ""))
+        expected = (
+            self._basic() if self._scheme == "basic" else self._digest(request, _fields(rest).get("uri", ""))
+        )
         given = rest.strip() if self._scheme == "basic" else _fields(rest).get("response", "")
         return secrets.compare_digest(given.encode(), expected.encode())
 
@@ -340,7 +344,11 @@ class _Viewer:
             self._transport = _Datagrams(host, _ports(wanted, "client_port", (0, 0)))
         else:
             return "461 Unsupported Transport", {}, ""
-        return "200 OK", {"Transport": self._transport.description, "Session": f"{self._session};timeout=60"}, ""
+        return (
+            "200 OK",
+            {"Transport": self._transport.description, "Session": f"{self._session};timeout=60"},
+            "",
+        )
 
     def _agree_to_play(self, request: Request) -> tuple[str, dict[str, str], str]:
         if self._transport is None:
@@ -349,7 +357,9 @@ class _Viewer:
 
     def _play(self) -> None:
         if len(self._threads) == 1:  # a second PLAY changes nothing
-            self._threads.append(threading.Thread(target=self._send_pictures, name="rtsp pictures", daemon=True))
+            self._threads.append(
+                threading.Thread(target=self._send_pictures, name="rtsp pictures", daemon=True)
+            )
             self._threads[1].start()
 
     def _send_pictures(self) -> None:
@@ -471,7 +481,9 @@ def _ports(transport: str, name: str, default: tuple[int, int]) -> tuple[int, in
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m stream.rtsp_server", description="Serves a clip as RTSP.")
+    parser = argparse.ArgumentParser(
+        prog="python -m stream.rtsp_server", description="Serves a clip as RTSP."
+    )
     parser.add_argument("clip", help="a video with h264 pictures")
     parser.add_argument("--port", type=int, default=8554)
     parser.add_argument("--user")

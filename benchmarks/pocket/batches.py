@@ -108,7 +108,7 @@ def draw_window(
         seed = int(rng.integers(FIRST_TRAINING_SEED, 2**62))
         stretch = rng.uniform(0.88, 1.12)
         first = rng.uniform(0, 4)
-        times = first + spacing * np.arange(2 * groups)
+        times = first + spacing * np.arange(2 * groups, dtype=np.float64)
         scene = Scene(seed, width * stretch, height, duration=float(times[-1]) + 0.1)
         if scene.is_clear(times[-1]) and scene.is_clear(times[0]):
             break

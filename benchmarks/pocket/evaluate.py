@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ import edge
 from benchmarks.pocket.lessons import Lesson, Truth, lessons, matching, observe
 from edge.engine.context import Context
 from edge.engine.engine import Engine
+from edge.watching import WATCH_PIXELS, frame_size
 from stream.clip import write_clip
 from stream.frame import Group
 from stream.sampler import groups
@@ -124,7 +126,9 @@ def film(seed: int, rng: np.random.Generator, engine: Engine) -> tuple[list[Grou
         path = Path(folder) / "scene.mp4"
         frames = (scene.render(first + t, height, width) for t in np.arange(0, times[-1] + 0.2, 0.04))
         write_clip(path, frames, fps=25)
-        window = list(groups(FileSource(str(path)), fps=FPS, size=engine.video_size(height, width)))[:count]
+        window = list(
+            groups(FileSource(str(path)), fps=FPS, choose_size=partial(frame_size, engine.limits, WATCH_PIXELS))
+        )[:count]
     return window, observe(scene, (first + times).tolist())
 
 

@@ -11,10 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
-from benchmarks.pocket.lessons import COLOURS, SHAPES, STRANGERS, lessons, observe
-from stream.sources.synthetic import SIZES, Scene
+from benchmarks.pocket.lessons import STRANGERS, lessons, observe
+from stream.sources.synthetic import COLOURS, SHAPES, SIZES, Scene
 
 VOCAB_SIZE = 512
 SPECIAL_TOKENS = (
@@ -27,7 +37,8 @@ TOKEN_ID = {token: FIRST_SPECIAL + index for index, token in enumerate(SPECIAL_T
 
 # How Qwen2 cuts text into words before merging; digits stand alone.
 WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
 CHAT_TEMPLATE = (

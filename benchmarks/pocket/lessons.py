@@ -97,11 +97,7 @@ def _corners(box: Box) -> str:
 def matching(things: Sequence[Thing], wanted: str) -> list[Thing]:
     """The things that "red circle", "circle", "red shape" or "shape" speaks of."""
     *colour, shape = wanted.split()
-    return [
-        thing
-        for thing in things
-        if shape in ("shape", thing.shape) and (not colour or colour[0] == thing.colour)
-    ]
+    return [thing for thing in things if shape in ("shape", thing.shape) and (not colour or colour[0] == thing.colour)]
 
 
 def lessons(truth: Truth, rng: np.random.Generator, count: int) -> list[Lesson]:
@@ -175,7 +171,17 @@ def _how_moves(truth: Truth, rng: np.random.Generator) -> Lesson:
     return Lesson("motion", f"How does the {thing.label} move?", answer)
 
 
-_KINDS = (_ground_one, _is_there, _ground_kind, _how_moves, _is_moving, _ground_absent, _count, _change, _ground_one)
+_KINDS = (
+    _ground_one,
+    _is_there,
+    _ground_kind,
+    _how_moves,
+    _is_moving,
+    _ground_absent,
+    _count,
+    _change,
+    _ground_one,
+)
 
 
 def _either(truth: Truth, rng: np.random.Generator) -> str:
@@ -202,4 +208,4 @@ def _absent(truth: Truth, rng: np.random.Generator) -> str:
 
 
 def _pick(rng: np.random.Generator, choices: Sequence[str]) -> str:
-    return choices[rng.integers(len(choices))]
+    return choices[int(rng.integers(len(choices)))]

@@ -167,7 +167,8 @@ class Trainer:
     def _see(self, batch: Batch) -> Tensor:
         """Embeddings (scenes, groups, cells, hidden)."""
         frames = batch.frames.to(self.device)
-        return self.model.encode(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        embeddings: Tensor = self.model.encode(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return embeddings
 
     def _speak(self, batch: Batch, embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Logits (answers' tokens, vocab), their targets, the part each belongs to; states of the video's tokens."""
@@ -264,7 +265,9 @@ def _schedule(progress: float) -> float:
 def export(model: Qwen2VL, folder: Path) -> None:
     """A Hugging Face folder, in the official checkpoints' spelling; half precision halves the wheel."""
     write_folder(folder)
-    tensors = {original_name(name): value.detach().cpu().half().contiguous() for name, value in model.named_parameters()}
+    tensors = {
+        original_name(name): value.detach().cpu().half().contiguous() for name, value in model.named_parameters()
+    }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 

@@ -44,7 +44,8 @@ def payload(address: str) -> bytes:
 def local(address: str) -> Iterator[str]:
     """The same thing on this machine; what came over a wire lies in a temporary file meanwhile."""
     if scheme(address) not in CARRIED:
-        yield str(path(address)) if scheme(address) in ("", "file") else address
+        # Absolute, so that a file named "0" is not taken for the first camera.
+        yield str(path(address).absolute()) if scheme(address) in ("", "file") else address
         return
     with tempfile.NamedTemporaryFile(prefix="edge-", suffix=".video") as file:
         file.write(payload(address))

@@ -45,14 +45,10 @@ def _read_message(message: object, where: str, visuals: list[Visual], limits: Li
     if isinstance(content, str):
         return {"role": role, "content": content}
     if not isinstance(content, list | tuple):
-        raise BadMessage(
-            f"{where}.content is a {type(content).__name__}; it must be a text or a list of parts."
-        )
+        raise BadMessage(f"{where}.content is a {type(content).__name__}; it must be a text or a list of parts.")
     return {
         "role": role,
-        "content": [
-            _read_part(part, f"{where}.content[{n}]", visuals, limits) for n, part in enumerate(content)
-        ],
+        "content": [_read_part(part, f"{where}.content[{n}]", visuals, limits) for n, part in enumerate(content)],
     }
 
 

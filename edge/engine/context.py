@@ -136,9 +136,7 @@ class Context:
         def write(token: int) -> Prediction:
             nonlocal at
             if turn != self._turn:
-                raise RuntimeError(
-                    "this reply is over: its context has gone on. Read a reply before the next call."
-                )
+                raise RuntimeError("this reply is over: its context has gone on. Read a reply before the next call.")
             prediction = self._runner.extend(cache, np.array([token]), positions.text(at, 1))
             at += 1
             return prediction

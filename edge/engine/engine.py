@@ -36,9 +36,7 @@ class Engine:
         self._lock = threading.Lock()
         self._idle: Memory | None = None  # the last conversation, while nobody speaks in it
 
-    def open(
-        self, max_groups: int, *, sampling: Sampling | None = None, system: str | None = None
-    ) -> Context:
+    def open(self, max_groups: int, *, sampling: Sampling | None = None, system: str | None = None) -> Context:
         """A stream's context: a window of at most `max_groups` groups."""
         return Context(self.runner, self.tokenizer, max_groups, sampling=sampling, system=system)
 

@@ -56,18 +56,14 @@ def redacted(url: str) -> str:
 def _body(response: httpx.Response, max_bytes: int, deadline: float) -> bytes:
     where = redacted(str(response.url))
     if response.status_code != httpx.codes.OK:
-        raise BadMessage(
-            f"{where} answers {response.status_code} {response.reason_phrase}. Check the address."
-        )
+        raise BadMessage(f"{where} answers {response.status_code} {response.reason_phrase}. Check the address.")
     body = bytearray()
     for chunk in response.iter_bytes():
         body += chunk
         if len(body) > max_bytes:
             raise BadMessage(f"{where} is larger than {max_bytes / 2**20:g} MB. Send a smaller file.")
         if time.monotonic() > deadline:
-            raise BadMessage(
-                f"{where} is too slow: {len(body)} bytes in the time allowed. Send the file itself."
-            )
+            raise BadMessage(f"{where} is too slow: {len(body)} bytes in the time allowed. Send the file itself.")
     return bytes(body)
 
 
@@ -76,7 +72,5 @@ def _next(response: httpx.Response) -> httpx.Request:
     request = response.next_request
     before = response.url.scheme
     if request is None or request.url.scheme not in {before, "https"}:
-        raise BadMessage(
-            f"{redacted(str(response.url))} redirects away from {before}. Give the final address."
-        )
+        raise BadMessage(f"{redacted(str(response.url))} redirects away from {before}. Give the final address.")
     return request

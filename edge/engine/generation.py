@@ -162,9 +162,7 @@ def first_word_probabilities(
 ) -> dict[str, float]:
     """How probable each choice is as the answer's beginning, among the choices; they sum to 1."""
     probabilities = softmax(logits.astype(np.float64))
-    weights = {
-        choice: probabilities[first].sum() for choice, first in first_tokens(tokenizer, choices).items()
-    }
+    weights = {choice: probabilities[first].sum() for choice, first in first_tokens(tokenizer, choices).items()}
     total = sum(weights.values())
     return {choice: float(weight / total) for choice, weight in weights.items()}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import BadMessage, ModelUnreadable
+from stream.resize import CELL
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Limits:
 
     image: PixelLimits = IMAGE
     video: PixelLimits = VIDEO
+    cell: int = CELL  # pixels per side of one token
 
     @classmethod
     def load(cls, folder: Path) -> Limits:
@@ -58,6 +60,4 @@ def _limits_in(path: Path) -> PixelLimits | None:
         high = fields.get("max_pixels") or size.get("longest_edge") or size.get("max_pixels")
         return PixelLimits(int(low), int(high)) if low and high else None
     except (ValueError, TypeError, AttributeError, BadMessage) as error:
-        raise ModelUnreadable(
-            f"{path} does not hold readable pixel limits: {error}. Fetch it again."
-        ) from None
+        raise ModelUnreadable(f"{path} does not hold readable pixel limits: {error}. Fetch it again.") from None

@@ -27,9 +27,11 @@ from edge.engine.limits import MOST_PIXELS, Limits, PixelLimits
 from edge.engine.pictures import checked_array, read_picture
 from edge.errors import BadMessage
 from stream.frame import Frame, Pixels
-from stream.resize import CELL, resize, smart_resize
+from stream.resize import resize, smart_resize
 from stream.sampler import ChooseSize, groups
 from stream.sources.address import open_source
+
+__all__ = ["FramePair", "Limits", "PixelLimits", "Visual", "load_image", "load_video"]
 
 FPS = 2.0
 MAX_FPS = 240
@@ -59,7 +61,7 @@ def load_image(part: Part, limits: Limits) -> Visual:
     _check_parameters(part, "image")
     value = part["image_url"] if "image_url" in part else part.get("image")
     pixels = read_picture(value.get("url") if isinstance(value, Mapping) else value)
-    pixels = resize(pixels, _choose_size(part, limits.image)(*pixels.shape[:2]))
+    pixels = resize(pixels, _choose_size(part, limits.image, limits.cell)(*pixels.shape[:2]))
     return Visual("image", (np.stack([pixels, pixels]),))
 
 
@@ -69,25 +71,23 @@ def load_video(part: Part, limits: Limits) -> Visual:
     video = part.get("video")
     if isinstance(video, str | Path):
         with addresses.local(str(video)) as address:
-            return Visual("video", tuple(_sampled(address, part, limits.video)))
+            return Visual("video", tuple(_sampled(address, part, limits)))
     if isinstance(video, list | tuple | np.ndarray):
-        return Visual("video", tuple(_listed(video, part, limits.video)))
-    raise BadMessage(
-        f"a video is a path, an address, a list of frames or an array, not a {type(video).__name__}."
-    )
+        return Visual("video", tuple(_listed(video, part, limits)))
+    raise BadMessage(f"a video is a path, an address, a list of frames or an array, not a {type(video).__name__}.")
 
 
 # Frames that are there already
 
 
-def _listed(video: Sequence[Any] | NDArray[Any], part: Part, limits: PixelLimits) -> Iterator[FramePair]:
+def _listed(video: Sequence[Any] | NDArray[Any], part: Part, limits: Limits) -> Iterator[FramePair]:
     if len(video) == 0:
         raise BadMessage("the list of frames is empty. Send at least one.")
     if unusable := FOR_FILES & part.keys():
         raise BadMessage(f"{min(unusable)!r} chooses frames of a file; of a list of frames all are used.")
     _check_count(len(video))
     frames = list(checked_array(video, ndim=4)) if isinstance(video, np.ndarray) else _read_all(video)
-    size = _choose_size(part, limits, len(frames))(*frames[0].shape[:2])
+    size = _choose_size(part, limits.video, limits.cell, len(frames))(*frames[0].shape[:2])
     return _paired(resize(frame, size) for frame in frames)
 
 
@@ -105,18 +105,17 @@ def _read_all(values: Sequence[Any]) -> list[Pixels]:
 # Frames of a file
 
 
-def _sampled(address: str, part: Part, limits: PixelLimits) -> Iterator[FramePair]:
+def _sampled(address: str, part: Part, limits: Limits) -> Iterator[FramePair]:
     start, end = _number(part, "video_start", 0.0), _number(part, "video_end", math.inf)
     if "nframes" in part:
         return _evenly(lambda: _frames(address, start, end), part, limits)
     return _by_the_clock(_frames(address, start, end), part, limits)
 
 
-def _by_the_clock(frames: Generator[Frame], part: Part, limits: PixelLimits) -> Iterator[FramePair]:
+def _by_the_clock(frames: Generator[Frame], part: Part, limits: Limits) -> Iterator[FramePair]:
     if "total_pixels" in part:
         raise BadMessage(
-            "'total_pixels' needs the number of frames beforehand. "
-            "Give 'nframes' as well, or 'max_pixels' instead."
+            "'total_pixels' needs the number of frames beforehand. Give 'nframes' as well, or 'max_pixels' instead."
         )
     fps = _number(part, "fps", FPS)
     if not 0 < fps <= MAX_FPS:
@@ -124,7 +123,7 @@ def _by_the_clock(frames: Generator[Frame], part: Part, limits: PixelLimits) -> 
     num_frames = 0
     hold = MAX_FRAMES / fps  # a recording of a still screen may have one frame in a minute
     with closing(frames):
-        for group in groups(frames, fps, choose_size=_choose_size(part, limits), hold=hold):
+        for group in groups(frames, fps, choose_size=_choose_size(part, limits.video, limits.cell), hold=hold):
             num_frames += 2
             _check_count(num_frames)
             yield group.pixels
@@ -132,7 +131,7 @@ def _by_the_clock(frames: Generator[Frame], part: Part, limits: PixelLimits) -> 
         raise BadMessage("no frame of the video lies between 'video_start' and 'video_end'.")
 
 
-def _evenly(frames: Callable[[], Generator[Frame]], part: Part, limits: PixelLimits) -> Iterator[FramePair]:
+def _evenly(frames: Callable[[], Generator[Frame]], part: Part, limits: Limits) -> Iterator[FramePair]:
     """`nframes` frames at even distances, first and last included. Reads twice: to count, then to pick."""
     if "fps" in part:
         raise BadMessage("'fps' and 'nframes' contradict each other. Give one of them.")
@@ -140,20 +139,16 @@ def _evenly(frames: Callable[[], Generator[Frame]], part: Part, limits: PixelLim
     _check_count(num_frames)
     total = sum(1 for _ in frames())
     if not 2 <= num_frames <= total:
-        raise BadMessage(
-            f"'nframes' is {part['nframes']:g}; of this video's {total} frames choose 2 or more."
-        )
+        raise BadMessage(f"'nframes' is {part['nframes']:g}; of this video's {total} frames choose 2 or more.")
     picked = set(np.linspace(0, total - 1, num_frames).round().astype(int).tolist())
     chosen = (frame.pixels for number, frame in enumerate(frames()) if number in picked)
-    return _paired(_at_one_size(chosen, _choose_size(part, limits, num_frames)))
+    return _paired(_at_one_size(chosen, _choose_size(part, limits.video, limits.cell, num_frames)))
 
 
 def _frames(address: str, start: float, end: float) -> Generator[Frame]:
     with closing(open_source(address)) as source:
         if source.live:
-            raise BadMessage(
-                "a message takes a recorded video, and this is a live one. Watch it as a stream."
-            )
+            raise BadMessage("a message takes a recorded video, and this is a live one. Watch it as a stream.")
         for frame in source:
             if frame.pts > end:
                 return
@@ -202,7 +197,7 @@ def _number(part: Part, name: str, default: float) -> float:
     return value
 
 
-def _choose_size(part: Part, limits: PixelLimits, num_frames: int | None = None) -> ChooseSize:
+def _choose_size(part: Part, limits: PixelLimits, cell: int, num_frames: int | None = None) -> ChooseSize:
     """At which size the model sees a frame, by the part's parameters and the model's limits."""
     limits = _limits_of(part, limits, num_frames)
     explicit = {"resized_height", "resized_width"} & part.keys()
@@ -212,9 +207,7 @@ def _choose_size(part: Part, limits: PixelLimits, num_frames: int | None = None)
     def choose_size(height: int, width: int) -> tuple[int, int]:
         if explicit:
             height, width = int(part["resized_height"]), int(part["resized_width"])
-        return smart_resize(
-            height, width, factor=CELL, min_pixels=limits.min_pixels, max_pixels=limits.max_pixels
-        )
+        return smart_resize(height, width, factor=cell, min_pixels=limits.min_pixels, max_pixels=limits.max_pixels)
 
     return choose_size
 

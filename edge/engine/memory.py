@@ -87,18 +87,14 @@ class Memory:
         self._runner = runner
         self._cache: Cache | None = None
         self._units: list[Unit] = []
-        self._embeddings: dict[
-            bytes, Embeddings
-        ] = {}  # of the last prompt's groups, should the cache be renewed
+        self._embeddings: dict[bytes, Embeddings] = {}  # of the last prompt's groups, should the cache be renewed
         self._at = 0  # position of the next token
 
     def read(self, prompt: Sequence[Chunk], at: int, max_tokens: int) -> tuple[Prediction, int]:
         """Brings the prompt into memory; what comes after it, and how many tokens were there already."""
         num_tokens = sum(chunk.num_tokens for chunk in prompt)
         limit = self._runner.facts.max_positions
-        if (
-            max(num_tokens, at) >= limit
-        ):  # positions of a picture are fewer than its tokens; the cache holds both
+        if max(num_tokens, at) >= limit:  # positions of a picture are fewer than its tokens; the cache holds both
             raise PromptTooLong(
                 f"the conversation has {num_tokens} tokens, and the model takes fewer than {limit}. "
                 "Send fewer or smaller pictures, or fewer messages."
@@ -120,9 +116,7 @@ class Memory:
     def room(self) -> int:
         """Tokens that still fit."""
         assert self._cache is not None
-        return max(
-            1, min(self._cache.capacity - self._cache.length, self._runner.facts.max_positions - self._at)
-        )
+        return max(1, min(self._cache.capacity - self._cache.length, self._runner.facts.max_positions - self._at))
 
     def _reserve(self, num_tokens: int) -> None:
         if self._cache is None or self._cache.capacity < num_tokens:
@@ -164,9 +158,7 @@ class Memory:
         at = positions.group(chunk.start, unit.index, unit.rows, unit.columns)
         return self._extend(self._embeddings[unit.digest], at, [unit], rows)
 
-    def _extend(
-        self, inputs: Tokens | Embeddings, at: Positions, units: Sequence[Unit], rows: int
-    ) -> Prediction:
+    def _extend(self, inputs: Tokens | Embeddings, at: Positions, units: Sequence[Unit], rows: int) -> Prediction:
         assert self._cache is not None
         prediction = self._runner.extend(self._cache, inputs, at, rows)
         self._units += units

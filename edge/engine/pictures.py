@@ -23,16 +23,12 @@ def read_picture(value: object) -> Pixels:
     if isinstance(value, np.ndarray):
         return checked_array(value, ndim=3)
     if not isinstance(value, str | Path):
-        raise BadMessage(
-            f"a picture is a path, an address, a PIL image or an array, not a {type(value).__name__}."
-        )
+        raise BadMessage(f"a picture is a path, an address, a PIL image or an array, not a {type(value).__name__}.")
     address = str(value)
     if addresses.scheme(address) in addresses.CARRIED:
         return _decode(io.BytesIO(addresses.payload(address)), "what the address gives")
     if addresses.scheme(address) not in ("", "file"):
-        raise BadMessage(
-            f"a picture cannot come over {addresses.scheme(address)!r}; use a path, file, http or data."
-        )
+        raise BadMessage(f"a picture cannot come over {addresses.scheme(address)!r}; use a path, file, http or data.")
     path = addresses.path(address)
     if not path.is_file():
         raise BadMessage(f"there is no file {path}. Check the path.")
@@ -43,9 +39,7 @@ def checked_array(array: NDArray[Any], ndim: int) -> NDArray[np.uint8]:
     """The array, if it holds a picture (3 axes) or the frames of a video (4)."""
     if array.dtype != np.uint8 or array.ndim != ndim or array.shape[-1] != 3:
         shape = "(height, width, 3)" if ndim == 3 else "(frames, height, width, 3)"
-        raise BadMessage(
-            f"the array has shape {array.shape} and type {array.dtype}; send {shape}, uint8, RGB."
-        )
+        raise BadMessage(f"the array has shape {array.shape} and type {array.dtype}; send {shape}, uint8, RGB.")
     return _visible(array)
 
 
@@ -56,9 +50,7 @@ def _decode(file: Path | io.BytesIO, name: str) -> Pixels:
     except UnidentifiedImageError:
         raise BadMessage(f"{name} is not a picture that can be decoded. Send a JPEG, PNG or WebP.") from None
     except Image.DecompressionBombError:
-        raise BadPicture(
-            f"{name} has more pixels than can be decoded safely. Send a smaller picture."
-        ) from None
+        raise BadPicture(f"{name} has more pixels than can be decoded safely. Send a smaller picture.") from None
     except (OSError, SyntaxError, ValueError) as error:  # Pillow's ways to say that a file is damaged
         raise BadMessage(f"{name} is damaged ({type(error).__name__}). Send it again.") from None
 

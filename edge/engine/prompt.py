@@ -69,8 +69,7 @@ def expand(parts: Sequence[Part], sizes: Sequence[int], image_token: int, video_
     remaining = iter(sizes)
     token = {"image": image_token, "video": video_token}
     rows = [
-        np.full(next(remaining), token[part.kind], dtype=np.int64) if isinstance(part, Slot) else part
-        for part in parts
+        np.full(next(remaining), token[part.kind], dtype=np.int64) if isinstance(part, Slot) else part for part in parts
     ]
     return np.concatenate(rows)
 
@@ -82,9 +81,7 @@ def _around_video(tokenizer: Tokenizer, question: str, system: str | None) -> tu
     match parts:
         case [np.ndarray() as prefix, Slot(kind="video"), np.ndarray() as suffix]:
             return prefix, suffix
-    raise BadMessage(
-        "the model's chat template does not put a video between texts. Is it a Qwen2-VL template?"
-    )
+    raise BadMessage("the model's chat template does not put a video between texts. Is it a Qwen2-VL template?")
 
 
 def _guarded(tokenizer: Tokenizer, messages: Messages, guard: str) -> list[dict[str, Any]]:
@@ -99,9 +96,7 @@ def _guarded(tokenizer: Tokenizer, messages: Messages, guard: str) -> list[dict[
     def guarded(text: str) -> str:
         return risky.sub(lambda match: match.group() + guard, text)
 
-    return [
-        {"role": message["role"], "content": _with_texts(message["content"], guarded)} for message in messages
-    ]
+    return [{"role": message["role"], "content": _with_texts(message["content"], guarded)} for message in messages]
 
 
 def _with_texts(content: Any, change: Any) -> Any:

@@ -32,9 +32,7 @@ class Sampling:
         object.__setattr__(self, "stop", (self.stop,) if isinstance(self.stop, str) else tuple(self.stop))
         _require(0 <= self.temperature < math.inf, "temperature", self.temperature, "0 (greedy) or more")
         _require(0 < self.top_p <= 1, "top_p", self.top_p, "above 0 and at most 1")
-        _require(
-            0 < self.repetition_penalty < math.inf, "repetition_penalty", self.repetition_penalty, "above 0"
-        )
+        _require(0 < self.repetition_penalty < math.inf, "repetition_penalty", self.repetition_penalty, "above 0")
         _require(self.max_tokens >= 1, "max_tokens", self.max_tokens, "1 or more")
         _require(all(self.stop), "stop", self.stop, "texts of at least one character")
 
@@ -89,9 +87,7 @@ def penalised(logits: NDArray[np.float64], seen: set[int], penalty: float) -> ND
     return logits
 
 
-def nucleus(
-    probabilities: NDArray[np.float64], top_p: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def nucleus(probabilities: NDArray[np.float64], top_p: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The fewest tokens that together reach `top_p`, most likely first, and their shares."""
     order = np.argsort(-probabilities, kind="stable")
     total = probabilities[order].cumsum()

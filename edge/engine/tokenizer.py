@@ -31,9 +31,7 @@ class Tokenizer:
     def __init__(self, tokens: tokenizers.Tokenizer, template: str) -> None:
         self.template = template
         self.special: Mapping[str, int] = {
-            token.content: index
-            for index, token in tokens.get_added_tokens_decoder().items()
-            if token.special
+            token.content: index for index, token in tokens.get_added_tokens_decoder().items() if token.special
         }
         self._tokens = tokens
         self._lock = threading.Lock()  # the library keeps the choice "special or plain" as state
@@ -46,9 +44,7 @@ class Tokenizer:
         """The tokenizer of a model folder. Raises ModelUnreadable naming the file."""
         path = folder / "tokenizer.json"
         if not path.is_file():
-            raise ModelUnreadable(
-                f"{folder} holds no tokenizer.json. Fetch the file, or the whole folder again."
-            )
+            raise ModelUnreadable(f"{folder} holds no tokenizer.json. Fetch the file, or the whole folder again.")
         try:
             tokens = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises plain Exception
@@ -130,25 +126,19 @@ def _template_in(path: Path) -> str | None:
         if isinstance(template, list):  # several, by name
             template = next(entry["template"] for entry in template if entry["name"] == "default")
     except (OSError, ValueError, AttributeError, LookupError, TypeError, StopIteration) as error:
-        raise ModelUnreadable(
-            f"{path} does not hold a readable chat template: {error!r}. Fetch it again."
-        ) from None
+        raise ModelUnreadable(f"{path} does not hold a readable chat template: {error!r}. Fetch it again.") from None
     return template if isinstance(template, str) else None
 
 
 def _compile(template: str) -> jinja2.Template:
     """Sandboxed and set up as in transformers, for templates come with the weights, from anybody."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
-    )
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise
     try:
         return environment.from_string(template)
     except jinja2.TemplateSyntaxError as error:
-        raise ModelUnreadable(
-            f"the model's chat template is not valid Jinja: {error}. Fetch it again."
-        ) from None
+        raise ModelUnreadable(f"the model's chat template is not valid Jinja: {error}. Fetch it again.") from None
 
 
 def _to_json(value: object, indent: int | None = None) -> str:

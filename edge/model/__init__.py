@@ -1,1 +1,1 @@
-"""Qwen2-VL in plain PyTorch: shapes from a config, weights from a Hugging Face folder. Knows no prompt and no window."""
+"""Qwen2-VL in plain PyTorch: shapes from a config, weights from a Hugging Face folder. Knows no prompt."""

@@ -97,7 +97,9 @@ def parse_config(content: dict[str, Any], origin: str = "config") -> Config:
         config = Config(
             vision=_vision(content["vision_config"], text["hidden_size"]),
             language=_language(text),
-            tie_word_embeddings=bool(content.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
+            tie_word_embeddings=bool(
+                content.get("tie_word_embeddings", text.get("tie_word_embeddings", False))
+            ),
             image_token_id=content.get("image_token_id", 151655),
             video_token_id=content.get("video_token_id", 151656),
             dtype=str(content.get("dtype") or content.get("torch_dtype") or text.get("dtype") or "float32"),
@@ -118,7 +120,7 @@ def _problem(config: Config) -> str | None:
             if field.name != "mrope_section" and not (isinstance(value, int | float) and value > 0):
                 return f"{field.name} is {value!r}, which is no positive number"
     if language.hidden_size % language.num_attention_heads:
-        return f"hidden_size {language.hidden_size} is no multiple of num_attention_heads {language.num_attention_heads}"
+        return f"hidden_size {language.hidden_size} is no multiple of its {language.num_attention_heads} num_attention_heads"
     if language.num_attention_heads % language.num_key_value_heads:
         return f"num_attention_heads is no multiple of num_key_value_heads {language.num_key_value_heads}"
     if 2 * sum(language.mrope_section) != language.head_dim:

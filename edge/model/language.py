@@ -74,7 +74,8 @@ class Attention(nn.Module):
         return projected
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (batch, heads, n, head_dim)
+        heads: Tensor = x.unflatten(-1, (-1, self.head_dim))
+        return heads.transpose(1, 2)  # (batch, heads, n, head_dim)
 
 
 class Mlp(nn.Module):

@@ -82,7 +82,7 @@ class Runner(Protocol):
     facts: Facts
 
     def encode(self, frames: NDArray[np.uint8]) -> Embeddings:
-        """One group, (2, height, width, 3) RGB with sides that are multiples of `facts.cell`, through the vision tower."""
+        """One group, (2, height, width, 3) RGB, sides multiples of `facts.cell`, through the vision tower."""
         ...
 
     def cache(self, capacity: int) -> Cache:

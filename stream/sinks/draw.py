@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from stream.event import Box, Event
 from stream.frame import Pixels
 from stream.resize import resize
-from stream.sinks.stdout import said, stream_time
+from stream.sinks.stdout import said, when
 
 Colour = tuple[int, int, int]
 
@@ -142,7 +142,7 @@ def _frame(pixels: Pixels, box: Box, colour: Colour, thickness: int) -> None:
 
 def _heading(events: Sequence[Event]) -> str:
     newest = events[-1]
-    parts = [newest.stream, stream_time(newest.end), f"age {newest.age:.2f} s", newest.variant]
+    parts = [newest.stream, when(newest), f"age {newest.age:.2f} s", newest.variant]
     return "   ".join(part for part in parts if part)
 
 

@@ -6,6 +6,7 @@ A model's text is data: nothing in it can colour, move or clear the terminal.
 from __future__ import annotations
 
 import re
+import time
 from datetime import datetime
 
 from rich.console import Console
@@ -36,7 +37,7 @@ class StdoutSink:
 def line(event: Event) -> Text:
     """Time in the stream, task, age, what was said, where."""
     text = Text()
-    text.append(f"{stream_time(event.end):>9} ", "bold")
+    text.append(f"{when(event):>9} ", "bold")
     text.append(f" {_plain(event.task)} ", "cyan")
     text.append(f" {event.age:.2f} s  ", "dim")
     text.append(_plain(said(event)))
@@ -59,6 +60,15 @@ def place(box: Box) -> str:
     return f"{_plain(box.label) or 'box'} [{corners}]"
 
 
+def when(event: Event) -> str:
+    """Of the window's newest frame: the time in a file, the time of day where the frames came in live."""
+    if event.end >= EPOCH_TIMES:
+        return _time_of_day(event.end)
+    if event.clock == "arrival":  # counts from this machine's start
+        return _time_of_day(event.end - time.monotonic() + time.time())
+    return stream_time(event.end)
+
+
 def stream_time(seconds: float) -> str:
     """
     >>> stream_time(83.25)
@@ -66,13 +76,15 @@ def stream_time(seconds: float) -> str:
     >>> stream_time(3723.0)
     '1:02:03.0'
     """
-    if seconds >= EPOCH_TIMES:
-        return f"{datetime.fromtimestamp(seconds):%H:%M:%S}"
     tenths = int(max(seconds, 0.0) * 10)
     minutes, rest = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
     clock = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
     return f"{clock}:{rest // 10:02d}.{rest % 10}"
+
+
+def _time_of_day(since_1970: float) -> str:
+    return f"{datetime.fromtimestamp(since_1970):%H:%M:%S}"
 
 
 def _plain(text: str) -> str:

@@ -102,7 +102,10 @@ class SyntheticSource:
     """
 
     def __init__(self, address: str = "synthetic:") -> None:
-        options = {**DEFAULTS, **{key: values[-1] for key, values in parse_qs(urlsplit(address).query).items()}}
+        options = {
+            **DEFAULTS,
+            **{key: values[-1] for key, values in parse_qs(urlsplit(address).query).items()},
+        }
         if unknown := set(options) - set(DEFAULTS):
             raise ValueError(f"{address}: unknown option {min(unknown)!r}; known are {', '.join(DEFAULTS)}.")
         self.name = address
@@ -112,7 +115,9 @@ class SyntheticSource:
             self.size, self.fps = (height, width), float(options["fps"])
             seed, seconds = int(options["seed"]), float(options["seconds"])
         except ValueError as error:
-            raise ValueError(f"{address}: {error}. Write it like synthetic://?seed=3&size=448x336&fps=25.") from None
+            raise ValueError(
+                f"{address}: {error}. Write it like synthetic://?seed=3&size=448x336&fps=25."
+            ) from None
         if min(*self.size, self.fps, seconds) <= 0:
             raise ValueError(f"{address}: size, fps and seconds must be positive.")
         self.scene = Scene(seed, width, height, seconds)
@@ -300,7 +305,8 @@ class _Backdrop:
             shade = shade + self.contrast * np.sign(
                 np.sin(2 * np.pi * turned / self.period) * np.sin(2 * np.pi * across / self.period)
             )
-        return np.clip(self.base + shade[..., None], 0, 255).astype(np.uint8)
+        painted: Pixels = np.clip(self.base + shade[..., None], 0, 255).astype(np.uint8)
+        return painted
 
 
 class _Light:
@@ -329,7 +335,9 @@ class _Grain:
     def add(self, picture: Pixels) -> Pixels:
         height, width = picture.shape[:2]
         need_rows, need_columns = -(-height // 1024), -(-width // 1024)
-        field = np.tile(self.FIELD, (need_rows + 1, need_columns + 1)) if max(height, width) > 512 else self.FIELD
+        field = (
+            np.tile(self.FIELD, (need_rows + 1, need_columns + 1)) if max(height, width) > 512 else self.FIELD
+        )
         top, left = self.rng.integers(field.shape[0] - height), self.rng.integers(field.shape[1] - width)
         grain = cv2.cvtColor(field[top : top + height, left : left + width], cv2.COLOR_GRAY2RGB)
         out = cv2.addWeighted(picture, 1.0, grain, self.strength, -128 * self.strength)
@@ -340,12 +348,15 @@ def _outline(points: list[tuple[float, float]]) -> Points:
     """Stretch a polygon so that it fills the square from -1 to 1."""
     corners = np.array(points)
     low, high = corners.min(axis=0), corners.max(axis=0)
-    return 2 * (corners - low) / (high - low) - 1
+    stretched: Points = 2 * (corners - low) / (high - low) - 1
+    return stretched
 
 
 def _wheel(count: int, radii: tuple[float, ...], turn: float = 0.0) -> list[tuple[float, float]]:
     angles = 2 * np.pi * np.arange(count) / count + turn
-    return [(radii[i % len(radii)] * np.cos(a), radii[i % len(radii)] * np.sin(a)) for i, a in enumerate(angles)]
+    return [
+        (radii[i % len(radii)] * np.cos(a), radii[i % len(radii)] * np.sin(a)) for i, a in enumerate(angles)
+    ]
 
 
 OUTLINES = {

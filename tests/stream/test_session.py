@@ -267,20 +267,22 @@ def test_stopping_from_a_signal_handler_wakes_the_run():
 
 
 def test_stop_in_the_middle_of_a_round_analyses_no_more_of_it():
-    source = FakeSource(frames(40, 2.0), live=True)
+    first_answer = threading.Event()
+    source = FakeSource([*frames(2, 2.0), first_answer, *frames(38, 2.0, start=1.0)], live=True)
 
-    def on_append(group):
-        source.delivered.wait(10)  # from now on a whole window waits for the next round
-        if len(stage.engine.appended) == before_the_second_round + 1:
+    def fill_the_mailbox(prompt):
+        first_answer.set()
+        source.delivered.wait(10)
+
+    def stop_at_the_second_group(group):
+        if len(stage.engine.appended) == 2:
             stage.session.stop()
 
-    before_the_second_round = 4
-    stage = Stage(source, on_append=on_append, every=60.0)
+    stage = Stage(source, on_append=stop_at_the_second_group, on_answer=fill_the_mailbox)
     summary = stage.run()
 
-    assert summary.ended == "stopped"
-    assert summary.groups <= before_the_second_round + 1
-    assert summary.dropped["stopped"] >= 2
+    assert (summary.ended, summary.groups) == ("stopped", 2)
+    assert summary.dropped == {"overrun": 30, "stopped": 6}
 
 
 def test_stop_ends_an_answer_in_the_middle():

@@ -73,8 +73,8 @@ def test_scenes_show_one_to_four_things_and_all_kinds_of_motion() -> None:
     assert {len(things) for things in moments} >= {1, 2, 3, 4}
     assert {thing.motion for things in moments for thing in things} == {"still", *DIRECTIONS}
     changes = [
-        ({t.label for t in Scene(seed, duration=6.0).things(0.0)}, {t.label for t in Scene(seed, duration=6.0).things(5.0)})
-        for seed in range(60)
+        [{thing.label for thing in scene.things(t)} for t in (0.0, 5.0)]
+        for scene in (Scene(seed, duration=6.0) for seed in range(60))
     ]
     assert any(after - before for before, after in changes)
     assert any(before - after for before, after in changes)
@@ -96,8 +96,17 @@ def test_a_live_source_ends_when_it_is_closed() -> None:
     assert next(frames, None) is None
 
 
-@pytest.mark.parametrize("address", ["synthetic://?sed=3", "synthetic://?fps=0", "synthetic://?size=big",
-                                     "synthetic://?size=10", "synthetic://?seconds=-1", "synthetic://?fps=x"])  # fmt: skip
+@pytest.mark.parametrize(
+    "address",
+    [
+        "synthetic://?sed=3",
+        "synthetic://?fps=0",
+        "synthetic://?size=big",
+        "synthetic://?size=10",
+        "synthetic://?seconds=-1",
+        "synthetic://?fps=x",
+    ],
+)
 def test_options_that_mean_nothing_are_named(address: str) -> None:
     with pytest.raises(ValueError, match="synthetic"):
         SyntheticSource(address)

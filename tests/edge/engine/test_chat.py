@@ -159,9 +159,7 @@ def test_the_same_picture_is_encoded_once(engine, runner) -> None:
     assert len(runner.named("encode")) == 1
 
 
-def test_a_conversation_that_outgrows_its_memory_is_read_anew_without_the_vision_tower(
-    engine, runner
-) -> None:
+def test_a_conversation_that_outgrows_its_memory_is_read_anew_without_the_vision_tower(engine, runner) -> None:
     engine.chat([user(picture(1))]).read()
     engine.chat([user(picture(1), text("z" * 3000))]).read()
 

@@ -81,9 +81,7 @@ def test_an_answer_leaves_nothing_behind(runner, context, make_group, tokenizer,
     assert runner.caches[0].length == prefix + 2 * GROUP
 
 
-def test_the_question_comes_after_the_video_where_training_put_it(
-    runner, context, make_group, tokenizer, prefix
-):
+def test_the_question_comes_after_the_video_where_training_put_it(runner, context, make_group, tokenizer, prefix):
     suffix = len(stream_suffix(tokenizer, "What?"))
     for index in range(4):
         context.append(make_group(index))
@@ -179,9 +177,7 @@ def test_the_window_tells_the_times_of_its_groups(context, make_group) -> None:
     max_groups=st.integers(1, 6),
     steps=st.lists(st.sampled_from(["append", "append", "append", "gap", "ask", "abandon"]), max_size=25),
 )
-def test_a_context_that_reused_equals_a_fresh_one(
-    make_runner, tokenizer, make_group, max_groups, steps
-) -> None:
+def test_a_context_that_reused_equals_a_fresh_one(make_runner, tokenizer, make_group, max_groups, steps) -> None:
     """Same content and same positions, in calls of the same shapes: so runners that compute the same for the
     same call agree to the bit."""
     used_runner, fresh_runner = make_runner(), make_runner()

@@ -36,9 +36,7 @@ class Scripted:
 
 @pytest.fixture
 def reply_of(tokenizer: Tokenizer) -> Callable[..., Reply]:
-    def reply_of(
-        tokens: list[int] | str, room: int = 1000, choices: tuple[str, ...] = (), **sampling
-    ) -> Reply:
+    def reply_of(tokens: list[int] | str, room: int = 1000, choices: tuple[str, ...] = (), **sampling) -> Reply:
         ids = tokenizer.encode(tokens).tolist() if isinstance(tokens, str) else tokens
         stop = tokenizer.special["<|im_end|>"]
         model = Scripted([*ids, stop], size=stop + 20)

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,7 +15,7 @@ from edge.engine.limits import IMAGE, VIDEO, Limits, PixelLimits
 from edge.engine.media import load_image, load_video
 from edge.engine.pictures import read_picture
 from edge.errors import BadMessage, ModelUnreadable
-from stream.errors import BadPicture
+from stream.errors import BadPicture, StreamError
 from stream.frame import Frame
 from stream.testing import FakeSource
 
@@ -68,9 +69,7 @@ def test_a_picture_is_the_same_in_every_form(file: Path, form: str) -> None:
 
 @pytest.mark.parametrize("wrap", [lambda url: url, lambda url: {"url": url, "detail": "low"}])
 def test_openais_form_is_taken_too(file: Path, wrap) -> None:
-    (group,) = load_image(
-        {"type": "image_url", "image_url": wrap(data_url(file.read_bytes()))}, LIMITS
-    ).groups
+    (group,) = load_image({"type": "image_url", "image_url": wrap(data_url(file.read_bytes()))}, LIMITS).groups
 
     assert np.array_equal(group[1], picture())
 
@@ -222,6 +221,28 @@ def test_which_frames_of_a_file_are_seen(source, part: dict, expected: list[int]
 
     assert shades(part) == expected
     assert all(each.closed for each in opened)
+
+
+def test_a_real_file_is_read_by_its_clock(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=4)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 25 * number, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+    for part, expected in (({}, [0, 2, 4, 6, 8, 8]), ({"nframes": 4}, [0, 3, 6, 9])):
+        groups = load_video({"video": path.as_uri(), **part}, LIMITS).groups
+        assert groups[0].shape == (2, 56, 56, 3)
+        assert [round(float(frame.mean()) / 25) for group in groups for frame in group] == expected
+
+
+@pytest.mark.parametrize("address", ["/no/such.mp4", "file:///no/such.mp4", "lavfi://testsrc"])
+def test_a_video_that_is_not_there_is_named(address: str) -> None:
+    with pytest.raises(StreamError, match=r"no such|scheme"):
+        load_video({"video": address}, LIMITS)
 
 
 def test_a_file_address_reaches_the_source_as_a_path(source) -> None:

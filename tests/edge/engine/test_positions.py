@@ -21,10 +21,7 @@ def by_the_rule(parts: list) -> list[tuple[int, int, int]]:
         else:
             groups, rows, columns = part
             placed += [
-                (start + g, start + i, start + j)
-                for g in range(groups)
-                for i in range(rows)
-                for j in range(columns)
+                (start + g, start + i, start + j) for g in range(groups) for i in range(rows) for j in range(columns)
             ]
     return placed
 

@@ -96,9 +96,7 @@ def test_a_text_may_speak_of_regions(tokenizer: Tokenizer) -> None:
     question = "What is <|object_ref_start|>this<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|>?"
     (tokens,) = lay_out(tokenizer, [{"role": "user", "content": question}])
 
-    assert {tokenizer.special[f"<|{name}|>"] for name in ("box_start", "object_ref_end")} <= set(
-        tokens.tolist()
-    )
+    assert {tokenizer.special[f"<|{name}|>"] for name in ("box_start", "object_ref_end")} <= set(tokens.tolist())
 
 
 def test_the_guard_is_a_character_nobody_uses(tokenizer: Tokenizer) -> None:

@@ -78,11 +78,10 @@ def test_a_missing_file_is_named(tokenizer_folder: Path, tmp_path: Path, name: s
         ("chat_template.json", "{"),
         ("chat_template.json", '{"chat_template": [{"name": "rag", "template": ""}]}'),
         ("chat_template.jinja", "{% for %}"),
+        ("chat_template.json", '{"chat_template": "{% endfor %}"}'),
     ],
 )
-def test_a_damaged_file_is_an_error_that_says_so(
-    tokenizer_folder: Path, tmp_path: Path, name, content
-) -> None:
+def test_a_damaged_file_is_an_error_that_says_so(tokenizer_folder: Path, tmp_path: Path, name, content) -> None:
     folder = shutil.copytree(tokenizer_folder, tmp_path / "model")
     (folder / name).write_text(content)
 

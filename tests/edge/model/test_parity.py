@@ -58,7 +58,11 @@ class Case:
 CASES = [
     Case("text only", (24,)),
     Case("one image", (5, ("image", 1, 2, 3), 7)),
-    Case("several images, untied", (3, ("image", 1, 2, 2), 4, ("image", 1, 3, 1), ("image", 1, 1, 4), 6), tied=False),
+    Case(
+        "several images, untied",
+        (3, ("image", 1, 2, 2), 4, ("image", 1, 3, 1), ("image", 1, 1, 4), 6),
+        tied=False,
+    ),
     Case("video of four groups", (5, ("video", 4, 4, 3), 9)),
     Case("two videos", (5, ("video", 2, 2, 3), 2, ("video", 3, 3, 3), 4)),
     Case("image and video", (2, ("image", 1, 2, 3), 3, ("video", 2, 3, 2), 8), tied=False),
@@ -116,7 +120,10 @@ def test_every_kind_of_folder_loads(spelling: str, dtype: torch.dtype, shards: i
     rewrite(tmp_path / "plain", tmp_path / "rewritten", spelling, shards)
     ours = load_model(tmp_path / "rewritten", read_config(tmp_path / "plain"), dtype, torch.device("cpu"))
     weights = dict(theirs.state_dict())
-    assert torch.equal(ours.language.layers[1].mlp.up_proj.weight, weights["model.language_model.layers.1.mlp.up_proj.weight"])
+    assert torch.equal(
+        ours.language.layers[1].mlp.up_proj.weight,
+        weights["model.language_model.layers.1.mlp.up_proj.weight"],
+    )
     assert torch.equal(ours.visual.merger.mlp[2].bias, weights["model.visual.merger.mlp.2.bias"])
     assert torch.equal(ours.lm_head.weight, weights["lm_head.weight"])
 
@@ -144,9 +151,7 @@ def test_the_true_2b_widths_agree_within_the_noise_of_attention_kernels(tmp_path
     assert int(mine.argmax()) in (int(sdpa.argmax()), int(eager.argmax()))
 
 
-def twins(
-    case: Case, folder: Path, dtype: torch.dtype, config: dict[str, Any] | None = None
-) -> tuple[Any, Qwen2VL]:
+def twins(case: Case, folder: Path, dtype: torch.dtype, config: dict[str, Any] | None = None) -> tuple[Any, Qwen2VL]:
     """A random model of `transformers`, and ours loaded from the folder it saved."""
     config = config or case.config()
     torch.manual_seed(len(case.name))
@@ -187,7 +192,10 @@ def prompt(case: Case) -> dict[str, torch.Tensor]:
 
 def our_embeddings(ours: Qwen2VL, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     x = ours.embed(inputs["input_ids"][0]).clone()
-    for kind, pixel_name, token in (("image", "pixel_values", IMAGE), ("video", "pixel_values_videos", VIDEO)):
+    for kind, pixel_name, token in (
+        ("image", "pixel_values", IMAGE),
+        ("video", "pixel_values_videos", VIDEO),
+    ):
         if pixel_name not in inputs:
             continue
         patches, seen = inputs[pixel_name], []

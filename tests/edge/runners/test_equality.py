@@ -94,9 +94,7 @@ def test_every_step_of_a_growing_and_rebuilt_window_is_bit_identical(
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.sampled_from(["append", "append", "ask", "abandon", "gap", "twin"]), min_size=3, max_size=14))
-def test_no_history_leaves_a_trace(
-    runner: Recorder, open_context: Callable[[], Context], actions: list[str]
-) -> None:
+def test_no_history_leaves_a_trace(runner: Recorder, open_context: Callable[[], Context], actions: list[str]) -> None:
     """Adversarial histories: answers read or abandoned midway, gaps, groups equal to the one before."""
     context, groups, index = open_context(), {}, 0
     for action in ["append", *actions]:
@@ -114,9 +112,7 @@ def test_no_history_leaves_a_trace(
     assert_same(runner, context, fresh_context(open_context, groups, context), "Describe the video.")
 
 
-def test_another_size_of_frames_starts_anew(
-    runner: Recorder, open_context: Callable[[], Context]
-) -> None:
+def test_another_size_of_frames_starts_anew(runner: Recorder, open_context: Callable[[], Context]) -> None:
     context, groups = open_context(), {}
     for index in range(4):
         groups[index] = group(index, size=(56, 84) if index < 2 else (84, 56))

@@ -1,0 +1,116 @@
+"""What a user types, and the source it means.
+
+    clip.mp4  photo.jpg  pictures/          files and folders on this machine
+    rtsp://user:password@10.0.0.10/stream   rtsps://  http://  https://
+    camera:0  camera://0  /dev/video0  0    a camera on this machine
+    synthetic:  synthetic://?seed=3&live=1  drawn scenes with a known answer
+
+Knows schemes and the registry. Only registered schemes are opened: FFmpeg's own (concat, pipe, data, lavfi ...)
+would read files and worse for whoever may name an address.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from stream.errors import SourceNotFound, UnknownScheme
+from stream.sources import SOURCES, Source
+from stream.sources.reconnect import OnStatus, Reconnecting, no_status
+from stream.sources.redaction import redact
+
+__all__ = ["Address", "open_source", "parse", "redact"]
+
+LOCAL = ("file", "folder", "camera")  # their targets are plain paths and numbers, not addresses
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(//)?", re.I)  # one letter is a drive
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Which source, and what it is opened with."""
+
+    scheme: str  # a key of SOURCES
+    target: str = field(repr=False)  # may hold a password
+
+    @property
+    def name(self) -> str:
+        """For people to read."""
+        return redact(self.target)
+
+
+def parse(text: str) -> Address:
+    text = text.strip()
+    if not text:
+        raise SourceNotFound("The address is empty. Give a file, a folder, camera:0 or an rtsp:// address.")
+    if named := _SCHEME.match(text):
+        scheme, has_slashes = named[1].lower(), bool(named[2])
+        if scheme in SOURCES:
+            return _registered(scheme, text, text[named.end() :], has_slashes)
+        if has_slashes or not Path(text).exists():
+            raise UnknownScheme(f"{redact(text)}: {scheme!r} is no known scheme. {known_schemes()}")
+    return _local(text)
+
+
+def known_schemes() -> str:
+    return f"Known are {', '.join(sorted(SOURCES))}, and paths on this machine."
+
+
+def open_source(
+    address: str,
+    *,
+    source: str | None = None,
+    patient: bool = False,
+    on_status: OnStatus = no_status,
+    **options: Any,
+) -> Source:
+    """The source for an address; live ones on the network and cameras reconnect for ever.
+
+    `source` overrules the scheme with a name in SOURCES or an import path "package.module:Class", called with
+    the address. It is never taken from the address itself: that may come from somebody else, and would run
+    any code. The first connection must succeed unless `patient`. `options` are the source's own.
+    """
+    where = Address(source, address.strip()) if source else parse(address)
+    opens = _resolve(where.scheme)
+    if not getattr(opens, "can_be_lost", False):
+        return opens(where.target, **options)
+    first = opens(where.target, **options)
+    if not first.live:
+        return first
+    return Reconnecting(
+        lambda: opens(where.target, **options), name=first.name, patient=patient, on_status=on_status
+    )
+
+
+def _registered(scheme: str, text: str, rest: str, has_slashes: bool) -> Address:
+    if scheme not in LOCAL:
+        return Address(scheme, text)
+    if scheme != "camera" and has_slashes:  # file:///home/my%20clip.mp4
+        rest = unquote(rest)
+    if scheme == "file" and Path(rest).is_dir():
+        scheme = "folder"
+    return Address(scheme, rest)
+
+
+def _local(path: str) -> Address:
+    if Path(path).is_dir():
+        return Address("folder", path)
+    is_number = path.isdecimal() and not Path(path).exists()
+    if is_number or re.fullmatch(r"/dev/(video\d+|v4l/.+)", path):
+        return Address("camera", path)
+    return Address("file", path)
+
+
+def _resolve(scheme: str) -> Callable[..., Source]:
+    where = SOURCES.get(scheme, scheme)
+    if ":" not in where:
+        raise UnknownScheme(f"{scheme!r} is no known source. {known_schemes()}")
+    try:
+        opens: Callable[..., Source] = pkgutil.resolve_name(where)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UnknownScheme(f"{scheme!r}: {where} cannot be imported ({error}).") from None
+    return opens

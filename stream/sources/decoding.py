@@ -1,0 +1,100 @@
+"""From containers to pictures: which track, what survives corrupt data, and what time a picture shows.
+
+Knows PyAV. Knows no address, no network and no thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import av
+import numpy as np
+from av.stream import Disposition
+
+from stream.errors import NoVideo, SourceUnreadable
+from stream.frame import Pixels
+
+FALLBACK_FPS = 25.0  # where a file tells neither times nor a rate
+DIVERGED = 3.0  # seconds between a device's own clock and arrival, beyond which its clock is not believed
+
+
+def video_track(container: av.container.InputContainer, name: str) -> av.VideoStream:
+    """The first track of moving pictures; the cover of a song is none."""
+    tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
+    if not tracks:
+        raise NoVideo(f"{name}: it opens, but holds no pictures (audio only?).")
+    if tracks[0].codec_context is None:
+        raise SourceUnreadable(f"{name}: there is no decoder for its pictures.")
+    return tracks[0]
+
+
+def pictures(
+    container: av.container.InputContainer, track: av.VideoStream, on_corrupt: Callable[[], object]
+) -> Iterator[av.VideoFrame | None]:
+    """Decoded pictures. None stands for data that made no picture yet: a sign of life.
+
+    What cannot be decoded is told to `on_corrupt` and passed over, decoders recover at the next keyframe.
+    """
+    for packet in container.demux(track):
+        try:
+            decoded = packet.decode()
+        except av.error.InvalidDataError:
+            on_corrupt()
+            decoded = []
+        yield from decoded or (None,)
+
+
+def to_pixels(picture: av.VideoFrame) -> Pixels:
+    """RGB, upright: phones write pictures lying on their side and say so."""
+    pixels: Pixels = picture.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+    quarter_turns = round(picture.rotation / 90) % 4  # counterclockwise
+    return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if quarter_turns else pixels
+
+
+def own_time(picture: av.VideoFrame) -> float | None:
+    """Seconds by the clock of whoever made the picture."""
+    if picture.pts is None or picture.time_base is None:
+        return None
+    return float(picture.pts * picture.time_base)
+
+
+class FileClock:
+    """Seconds from a file's first picture; a picture without a time follows the one before it."""
+
+    def __init__(self, track: av.VideoStream) -> None:
+        self._step = 1 / float(track.average_rate or FALLBACK_FPS)
+        self._first: float | None = None
+        self._last: float | None = None
+
+    def pts(self, own: float | None) -> float:
+        if self._last is None:
+            self._first, self._last = own, 0.0
+        elif own is None or self._first is None:
+            self._last += self._step
+        else:
+            self._last = max(self._last, own - self._first)
+        return self._last
+
+
+class ArrivalClock:
+    """Seconds of this machine's monotonic clock, spaced as the device says.
+
+    Pictures arrive in bursts; the device's own times are even, but count from anywhere, drift and jump.
+    So they are shifted to the arrival of the least delayed picture, and believed while they stay near it.
+    """
+
+    def __init__(self, diverged: float = DIVERGED) -> None:
+        self._diverged = diverged
+        self._shift: float | None = None
+        self._last = float("-inf")
+
+    def pts(self, own: float | None, arrived: float) -> float:
+        self._last = max(self._last, arrived if own is None else self._shifted(own, arrived))
+        return self._last
+
+    def _shifted(self, own: float, arrived: float) -> float:
+        shift = arrived - own
+        # No picture is from the future: one that seems so came faster than all before it.
+        if self._shift is None or shift < self._shift or shift - self._shift > self._diverged:
+            self._shift = shift
+        return own + self._shift

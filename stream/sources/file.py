@@ -1,0 +1,105 @@
+"""Videos and single pictures on this machine. Nothing is lost: the file waits for its reader."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+
+from stream.errors import NoVideo, SourceNotFound, SourceUnreadable, StreamError
+from stream.frame import Frame
+from stream.sources.decoding import FileClock, own_time, pictures, to_pixels, video_track
+from stream.sources.picture import is_picture, read_picture
+
+log = logging.getLogger(__name__)
+
+# A local playlist may name addresses; a file must never make this machine talk to the network.
+OPTIONS = {"protocol_whitelist": "file,crypto"}
+
+
+class FileSource:
+    """`clip.mp4` or `photo.jpg`: pts count from the first picture. Can be iterated again."""
+
+    live = False
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self.name = str(path)
+        self.corrupt = 0  # pieces of data that could not be decoded, in the latest iteration
+        self._closed = threading.Event()
+        self._check()
+
+    def __iter__(self) -> Iterator[Frame]:
+        frames = self._one_picture() if is_picture(self._path) else self._video()
+        for frame in frames:
+            if self._closed.is_set():
+                return
+            yield frame
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _check(self) -> None:
+        """Says what is wrong now, not after a model has been loaded."""
+        if self._path.is_dir():
+            raise SourceUnreadable(
+                f"{self.name}: this is a folder; pictures in it are read as `folder:{self.name}`."
+            )
+        if not self._path.exists():
+            raise SourceNotFound(f"{self.name}: there is no such file.")
+        if self._path.is_file() and self._path.stat().st_size == 0:
+            raise SourceUnreadable(f"{self.name}: the file is empty.")
+        if is_picture(self._path):
+            read_picture(self._path)
+        else:
+            with self._open() as container:
+                video_track(container, self.name)
+
+    def _open(self) -> av.container.InputContainer:
+        try:
+            # Without "file:" FFmpeg would take a name like "concat:a|b" for a protocol.
+            return av.open(f"file:{self._path}", options=dict(OPTIONS))
+        except OSError as error:
+            raise self._unreadable(error) from None
+        except av.error.FFmpegError as error:
+            raise self._unreadable(error) from None
+
+    def _one_picture(self) -> Iterator[Frame]:
+        yield Frame(read_picture(self._path), 0.0, time.monotonic(), "file")
+
+    def _video(self) -> Iterator[Frame]:
+        self.corrupt = 0
+        num_frames = 0
+        with self._open() as container:
+            track = video_track(container, self.name)
+            track.thread_type = "AUTO"  # by frame too: nobody waits for the newest one
+            clock = FileClock(track)
+            try:
+                for picture in pictures(container, track, self._count_corrupt):
+                    if picture is not None:
+                        num_frames += 1
+                        yield Frame(
+                            to_pixels(picture), clock.pts(own_time(picture)), time.monotonic(), "file"
+                        )
+            except av.error.FFmpegError as error:
+                if not num_frames:
+                    raise self._unreadable(error) from None
+                log.warning("%s breaks off after %d frames: %s", self.name, num_frames, error.strerror)
+        self._judge(num_frames)
+
+    def _judge(self, num_frames: int) -> None:
+        if not num_frames and not self._closed.is_set():
+            raise NoVideo(f"{self.name}: not one picture in it could be decoded.")
+        if self.corrupt:
+            log.warning("%s: %d pieces of data could not be decoded", self.name, self.corrupt)
+
+    def _count_corrupt(self) -> None:
+        self.corrupt += 1
+
+    def _unreadable(self, error: Exception) -> StreamError:
+        reason = getattr(error, "strerror", None) or str(error)
+        return SourceUnreadable(f"{self.name}: it cannot be read as a video or picture ({reason}).")

@@ -1,0 +1,144 @@
+"""The commands as a user types them, in this process, with the embedded model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge import cli
+from stream.clip import write_clip
+from stream.event import Event
+from stream.rtsp_server import RtspServer
+from stream.sources.synthetic import Scene
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "scene.mp4"
+    scene = Scene(1, 168, 112, duration=4.0)
+    write_clip(path, (scene.render(index / 10, 112, 168) for index in range(41)), fps=10)
+    return path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """The exit code of `edge WORDS`."""
+    monkeypatch.setattr(sys, "argv", ["edge", *map(str, words)])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_watch_gives_events_and_a_summary_last(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clip: Path, tmp_path: Path
+) -> None:
+    out, overlay = tmp_path / "deep" / "events.jsonl", tmp_path / "overlay.mp4"
+    code = run(monkeypatch, "watch", clip, "--describe", "Describe the video.", "--ground", "red circle, blue star",
+               "--ask", "Is anything moving?", "--window", 3, "--out", out, "--overlay", overlay, "--json")  # fmt: skip
+    assert code == 0
+    *events, summary = lines(capsys.readouterr().out)
+    assert summary["received"] == 41 == summary["analysed"] + sum(summary["dropped"].values()) + summary["pending"]
+    assert summary["pending"] == 0 and summary["ended"] == "end of file"
+    assert [event["task"] for event in events[:4]] == [
+        "describe",
+        "ground:red circle",
+        "ground:blue star",
+        "ask",
+    ]
+    assert len(events) == summary["events"] == 4 * summary["groups"]
+    assert all(event["age"] >= 0 and event["model"] == "pocket" for event in events)
+    assert all(0 <= event["p_yes"] <= 1 for event in events if event["task"] == "ask")
+    assert [json.loads(line) for line in out.read_text().splitlines()] == events
+    assert [Event.from_dict(event).to_dict() for event in events] == events
+    assert overlay.stat().st_size > 1000
+
+
+def test_watch_over_rtsp_hides_the_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clip: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "events.jsonl"
+    with RtspServer(clip, user="viewer", password="s3cr3t@pass") as server:
+        code = run(monkeypatch, "watch", server.url_with_login, "--duration", 3, "--out", out)
+    shown = capsys.readouterr()
+    assert code == 0
+    assert "s3cr3t" not in shown.out + shown.err + out.read_text()
+    assert json.loads(out.read_text().splitlines()[0])["clock"] == "arrival"
+
+
+def test_describe_answers_for_each_file_and_names_the_ones_it_cannot_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clip: Path, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    picture, broken = tmp_path / "picture.png", tmp_path / "broken.mp4"
+    Image.fromarray(Scene(2).render(0.0, 112, 112)).save(picture)
+    broken.write_bytes(b"not a video")
+    assert run(monkeypatch, "describe", clip, broken, picture, "--json", "--max-tokens", 20) != 0
+    shown = capsys.readouterr()
+    assert [Path(str(answer["file"])).name for answer in lines(shown.out)] == ["scene.mp4", "picture.png"]
+    assert "broken.mp4" in shown.err
+    assert lines(shown.out)[1]["tokens"]["visual"] > 0
+
+
+def test_describe_streams_text_for_people(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clip: Path
+) -> None:
+    assert run(monkeypatch, "describe", clip, "--max-tokens", 8) == 0
+    shown = capsys.readouterr()
+    assert "visual" in shown.err
+    assert "<|" not in shown.out
+
+
+def test_doctor_knows_the_machine_and_a_source(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clip: Path
+) -> None:
+    assert run(monkeypatch, "doctor", clip, "--json") == 0
+    machine, source = lines(capsys.readouterr().out)
+    assert machine["torch"] and machine["cores"]
+    assert source["size"] == "168x112" and source["clock"] == "file"
+    assert source["codec"] == "h264"
+
+
+@pytest.mark.parametrize(
+    "words, code, says",
+    [
+        (["watch", "no-such-clip.mp4"], 3, "no-such-clip.mp4"),
+        (["watch", "gopher://x"], 3, "gopher"),
+        (["watch", "synthetic:", "--model", "no/where/at/all"], 4, "no folder"),
+        (["watch", "synthetic:", "--ground", "person,"], 2, "label"),
+        (["watch", "synthetic:", "--fps", "0"], 2, "fps"),
+        (["watch", "synthetic:", "--window", "0"], 2, "window"),
+        (["watch", "synthetic:", "--transport", "pigeon"], 2, "pigeon"),
+        (["describe", "no-such-picture.png"], 3, "no-such-picture.png"),
+        (["doctor", "no-such-clip.mp4"], 3, "no-such-clip.mp4"),
+    ],
+)
+def test_a_mistake_is_named_and_has_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    code: int,
+    says: str,
+) -> None:
+    assert run(monkeypatch, *words) == code
+    shown = capsys.readouterr()
+    assert says in shown.err
+    assert "Traceback" not in shown.err
+
+
+def test_the_demo_leaves_a_film_and_events(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run(monkeypatch, "demo", "--folder", tmp_path, "--seconds", 6)
+    assert "loopback@" not in capsys.readouterr().err
+    assert (tmp_path / "annotated.mp4").stat().st_size > 1000
+    first = (tmp_path / "events.jsonl").read_text().splitlines()[0]
+    assert json.loads(first)["task"] == "describe"
