@@ -75,7 +75,7 @@ class Clip:
             f"c=IN IP4 {host}",
             "t=0 0",
             "a=control:*",
-            "a=range:npt=now-",
+            "a=range:npt=0-",
             f"m=video 0 RTP/AVP {H264_PAYLOAD}",
             f"a=rtpmap:{H264_PAYLOAD} H264/90000",
             f"a=fmtp:{H264_PAYLOAD} packetization-mode=1;profile-level-id={self.sps[1:4].hex()};"

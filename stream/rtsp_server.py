@@ -258,6 +258,7 @@ class _Viewer:
         self._writing = threading.Lock()
         self._closed = threading.Event()
         self._transport: _Interleaved | _Datagrams | None = None
+        self._playback: _Playback | None = None
         self._threads = [threading.Thread(target=self._serve, name="rtsp requests", daemon=True)]
 
     def start(self) -> None:
@@ -353,7 +354,16 @@ class _Viewer:
     def _agree_to_play(self, request: Request) -> tuple[str, dict[str, str], str]:
         if self._transport is None:
             return "455 Method Not Valid in This State", {}, ""
-        return "200 OK", {"Session": self._session, "Range": "npt=now-"}, ""
+        if self._playback is None:
+            stalled = self._wait_while_stalled
+            self._playback = _Playback(self._server, self._transport, self._closed, stalled)
+        track = f"{request.url.rstrip('/')}/track0"
+        headers = {
+            "Session": self._session,
+            "Range": "npt=0.000-",
+            "RTP-Info": f"url={track};{self._playback.begin}",
+        }
+        return "200 OK", headers, ""
 
     def _play(self) -> None:
         if len(self._threads) == 1:  # a second PLAY changes nothing
@@ -363,9 +373,9 @@ class _Viewer:
             self._threads[1].start()
 
     def _send_pictures(self) -> None:
-        assert self._transport is not None  # SETUP comes before PLAY
+        assert self._playback is not None  # PLAY was agreed to
         try:
-            _Playback(self._server, self._transport, self._closed, self._wait_while_stalled).run()
+            self._playback.run()
         except OSError:
             pass  # the viewer is gone
         finally:
@@ -391,6 +401,11 @@ class _Playback:
         self._sequence = secrets.randbits(16)
         self._num_packets = self._num_bytes = 0
         self._reported = -REPORT_EVERY
+
+    @property
+    def begin(self) -> str:
+        """For a viewer to know the first packet by."""
+        return f"seq={self._sequence};rtptime={self._base}"
 
     def run(self) -> None:
         start = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,11 +25,19 @@ def scheme(address: str) -> str:
 
 
 def path(address: str) -> Path:
-    """The file that a path or a file:// address names."""
-    local = url2pathname(urlsplit(address).path) if scheme(address) == "file" else address
-    if "\0" in local or len(local) > 4096:
-        raise BadMessage(f"a path of {len(local)} characters is no path. A data URL begins with 'data:'.")
-    return Path(local).expanduser()
+    """What a path or a file:// address names on this machine. Raises BadMessage where there is nothing."""
+    try:
+        local = url2pathname(urlsplit(address).path) if scheme(address) == "file" else os.path.expanduser(address)
+        if os.path.exists(local):  # not Path.exists, which raises when the name is too long
+            return Path(local)
+    except ValueError:  # file://[, a name with a null character
+        pass
+    raise BadMessage(f"there is no file {_shortened(address)}. Check the path.")
+
+
+def _shortened(text: str) -> str:
+    """A long one may be the base64 of a picture whose "data:" was left away."""
+    return text if len(text) <= 200 else f"{text[:40]}... ({len(text)} characters)"
 
 
 def payload(address: str) -> bytes:

@@ -5,6 +5,7 @@ Knows the message format of qwen-vl-utils and of OpenAI's API. Knows no tokens.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ def _read_message(message: object, where: str, visuals: list[Visual], limits: Li
         raise BadMessage(f"{where} is a {type(message).__name__}, not {{'role': ..., 'content': ...}}.")
     role, content = message.get("role"), message.get("content")
     if role not in ROLES:
-        raise BadMessage(f"{where} has the role {role!r}; it must be one of {', '.join(ROLES)}.")
+        raise BadMessage(f"{where} has the role {reprlib.repr(role)}; it must be one of {', '.join(ROLES)}.")
     if isinstance(content, str):
         return {"role": role, "content": content}
     if not isinstance(content, list | tuple):
@@ -61,7 +62,7 @@ def _read_part(part: object, where: str, visuals: list[Visual], limits: Limits) 
             raise BadMessage(f"{where} is of type 'text' and has no 'text'.")
         return {"type": "text", "text": part["text"]}
     if not isinstance(kind, str) or kind not in LOADERS:
-        raise BadMessage(f"{where} has the type {kind!r}; it must be one of text, {', '.join(LOADERS)}.")
+        raise BadMessage(f"{where} has the type {reprlib.repr(kind)}; it must be one of text, {', '.join(LOADERS)}.")
     if kind not in part:
         raise BadMessage(f"{where} is of type {kind!r} and has no {kind!r}.")
     with _named(where):

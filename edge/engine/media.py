@@ -12,6 +12,7 @@ Knows no messages and no model.
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -193,7 +194,7 @@ def _number(part: Part, name: str, default: float) -> float:
         return default
     value = part[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise BadMessage(f"{name!r} is {value!r}; it must be a number, zero or more.")
+        raise BadMessage(f"{name!r} is {reprlib.repr(value)}; it must be a number, zero or more.")
     return value
 
 

@@ -30,8 +30,8 @@ def read_picture(value: object) -> Pixels:
     if addresses.scheme(address) not in ("", "file"):
         raise BadMessage(f"a picture cannot come over {addresses.scheme(address)!r}; use a path, file, http or data.")
     path = addresses.path(address)
-    if not path.is_file():
-        raise BadMessage(f"there is no file {path}. Check the path.")
+    if path.is_dir():
+        raise BadMessage(f"{path} is a folder, and a picture is a file.")
     return _decode(path, str(path))
 
 

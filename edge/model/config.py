@@ -120,7 +120,7 @@ def _problem(config: Config) -> str | None:
             if field.name != "mrope_section" and not (isinstance(value, int | float) and value > 0):
                 return f"{field.name} is {value!r}, which is no positive number"
     if language.hidden_size % language.num_attention_heads:
-        return f"hidden_size {language.hidden_size} is no multiple of its {language.num_attention_heads} num_attention_heads"
+        return f"hidden_size {language.hidden_size} does not divide into num_attention_heads"
     if language.num_attention_heads % language.num_key_value_heads:
         return f"num_attention_heads is no multiple of num_key_value_heads {language.num_key_value_heads}"
     if 2 * sum(language.mrope_section) != language.head_dim:

@@ -1,15 +1,21 @@
 """The vision tower: groups of two frames to the tokens the language model reads.
 
-A group never sees another one, so groups of equal size are simply a batch.
+A group never sees another one, so groups of equal size are simply a batch. As in the language model,
+how patches attend to each other is the caller's to choose.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge.model.config import VisionConfig
 from edge.model.rope import rotate, vision_angles
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""q, k and v, (groups, heads, n, dim), to the same shape."""
 
 EPS = 1e-6
 
@@ -22,13 +28,15 @@ class VisionTower(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.merger = Merger(config)
 
-    def forward(self, patches: Tensor, rows: int, columns: int) -> Tensor:
+    def forward(
+        self, patches: Tensor, rows: int, columns: int, attend: Attend = F.scaled_dot_product_attention
+    ) -> Tensor:
         """(groups, rows * columns, patch_dim) patches to (groups, rows * columns / merge², hidden_size)."""
         x = self.patch_embed(patches)
         merge, head_dim = self.config.spatial_merge_size, self.config.head_dim
         cos, sin = vision_angles(rows, columns, merge, head_dim, x.device)
         for block in self.blocks:
-            x = block(x, cos, sin)
+            x = block(x, cos, sin, attend)
         merged: Tensor = self.merger(x)
         return merged
 
@@ -54,8 +62,8 @@ class Block(nn.Module):
         self.attn = Attention(config)
         self.mlp = Mlp(config)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x), cos, sin)
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+        x = x + self.attn(self.norm1(x), cos, sin, attend)
         x = x + self.mlp(self.norm2(x))
         return x
 
@@ -67,13 +75,13 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.embed_dim, 3 * config.embed_dim)
         self.proj = nn.Linear(config.embed_dim, config.embed_dim)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
         groups, n, _ = x.shape
         q, k, v = (
             self.qkv(x).view(groups, n, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         )  # (groups, heads, n, dim)
         q, k = rotate(q, cos, sin).to(v.dtype), rotate(k, cos, sin).to(v.dtype)
-        out = F.scaled_dot_product_attention(q, k, v)
+        out = attend(q, k, v)
         projected: Tensor = self.proj(out.transpose(1, 2).reshape(groups, n, -1))
         return projected
 

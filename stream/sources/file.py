@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 OPTIONS = {"protocol_whitelist": "file,crypto"}
 
 
+COMPLETE = 0.98  # of the promised frames; files may leave out a few at their ends on purpose
+
+
 class FileSource:
     """`clip.mp4` or `photo.jpg`: pts count from the first picture. Can be iterated again."""
 
@@ -73,11 +76,12 @@ class FileSource:
 
     def _video(self) -> Iterator[Frame]:
         self.corrupt = 0
-        num_frames = 0
+        num_frames = expected = 0
         with self._open() as container:
             track = video_track(container, self.name)
             track.thread_type = "AUTO"  # by frame too: nobody waits for the newest one
             clock = FileClock(track)
+            expected = track.frames  # 0 where the file does not say
             try:
                 for picture in pictures(container, track, self._count_corrupt):
                     if picture is not None:
@@ -89,11 +93,13 @@ class FileSource:
                 if not num_frames:
                     raise self._unreadable(error) from None
                 log.warning("%s breaks off after %d frames: %s", self.name, num_frames, error.strerror)
-        self._judge(num_frames)
+        self._judge(num_frames, expected)
 
-    def _judge(self, num_frames: int) -> None:
+    def _judge(self, num_frames: int, expected: int) -> None:
         if not num_frames and not self._closed.is_set():
             raise NoVideo(f"{self.name}: not one picture in it could be decoded.")
+        if num_frames < COMPLETE * expected:
+            log.warning("%s ends after %d of %d frames: the file is cut off", self.name, num_frames, expected)
         if self.corrupt:
             log.warning("%s: %d pieces of data could not be decoded", self.name, self.corrupt)
 

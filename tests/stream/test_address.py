@@ -94,7 +94,6 @@ SHOWN = {
     "http://camera/live;password=SECRET": "http://camera/live;password=***",
     "http://camera/live#access_token=SECRET": "http://camera/live#access_token=***",
     "http://USER:SECRET@camera/live?token=SECRET": "http://***@camera/live?token=***",
-    "http://camera/live?password=SEC@RET": "http://***@RET",  # see below: hidden is "camera", "RET" is not SECRET
     # Addresses in addresses
     "http://proxy.lan/?src=rtsp://USER:SECRET@camera/live": "http://proxy.lan/?src=rtsp://***@camera/live",
     "http://proxy.lan/?src=rtsp%3A%2F%2FUSER%3ASECRET%40camera": "http://proxy.lan/?src=***",
@@ -102,12 +101,9 @@ SHOWN = {
     "rtsp://camera:554/user=USER_password=SECRET_channel=1_stream=0.sdp": "rtsp://camera:554/user=***",
     "rtsp://camera:554/user=USER&password=SECRET&channel=1": "rtsp://camera:554/user=***",
 }
-del SHOWN["http://camera/live?password=SEC@RET"]
 
 TEXTS = {
-    "[Errno 1] Unauthorized: 'rtsp://USER:SECRET@camera/live'": (
-        "[Errno 1] Unauthorized: 'rtsp://***@camera/live'"
-    ),
+    "[Errno 1] Unauthorized: 'rtsp://USER:SECRET@camera/live'": ("[Errno 1] Unauthorized: 'rtsp://***@camera/live'"),
     "cannot open rtsp://USER:SEC@RET@camera/live (401)": "cannot open rtsp://***@camera/live (401)",
     'in "http://camera/?password=SECRET" at once': 'in "http://camera/?password=*** at once',
     "rtsp://USER:SECRET@one/a, rtsp://USER:SECRET@two/b": "rtsp://***@one/a, rtsp://***@two/b",
@@ -132,7 +128,7 @@ def test_what_is_redacted_stays_as_it_is(typed: str) -> None:
     assert redact(redact(typed)) == redact(typed)
 
 
-passwords = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20).map(lambda text: f"«{text}»")
+passwords = st.text(st.characters(exclude_categories=("Cs",)), max_size=20).map(lambda text: f"«{text}»")
 
 
 @given(passwords)
@@ -145,9 +141,9 @@ def test_no_password_is_so_strange_that_it_shows(password: str) -> None:
         assert "«" not in redact(typed) and "»" not in redact(typed)
 
 
-def test_a_query_password_with_an_at_sign_hides_all_before_it() -> None:
-    """Hiding more than needed is the price for never hiding less."""
-    assert "SEC" not in redact("http://camera:80/live?password=SEC@x")
+def test_in_doubt_more_is_hidden_than_needed() -> None:
+    """It could be the path "cam@1" of a camera; it could be the user "camera" with the password "554/cam"."""
+    assert redact("rtsp://camera:554/cam@1") == "rtsp://***@1"
 
 
 @pytest.mark.parametrize(
