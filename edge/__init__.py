@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(
-    model: str = "pocket", *, device: str = "auto", dtype: str = "auto", runner: str = "pytorch"
-) -> Engine:
+def load(model: str = "pocket", *, device: str = "auto", dtype: str = "auto", runner: str = "pytorch") -> Engine:
     """The engine of "pocket", of a model folder, or of a hub repository, ready to answer.
 
     `device` is "auto", "cpu" or "cuda"; `dtype` "auto" (as the checkpoint says), "float32", "bfloat16"

@@ -1,8 +1,8 @@
 """`edge`: parse, call, print.
 
-Exit codes: 0 the work is done (a watch that was stopped with Ctrl-C, too); 1 the demo's answers were wrong;
+Exit codes: 0 the work is done (a watch that was stopped with Ctrl-C, too); 1 a defect of ours, with a traceback;
 2 wrong usage; 3 the source failed; 4 the model could not be loaded; 5 the question could not be asked;
-70 a defect of ours.
+6 the demo's answers were wrong; 7 out of memory.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from edge.errors import EdgeError, ModelError
 from stream.errors import StreamError
 
 if TYPE_CHECKING:
+    from edge.commands.describe import Answer
     from edge.engine.engine import Engine
     from stream.sources import Source
 
@@ -38,8 +39,14 @@ app = typer.Typer(
 )
 notes = Console(stderr=True, highlight=False)  # for people; stdout is for answers
 
-KEPT_WHEN_ZERO = ("pending", "events", "received", "boxes_wrong", "live")
-SOURCE_FAILED, MODEL_FAILED, QUESTION_FAILED = 3, 4, 5
+USAGE, SOURCE_FAILED, MODEL_FAILED, QUESTION_FAILED, DEMO_FAILED, OUT_OF_MEMORY = 2, 3, 4, 5, 6, 7
+EXIT_CODES = ((ModelError, MODEL_FAILED), (StreamError, SOURCE_FAILED), (EdgeError, QUESTION_FAILED))
+
+LOOKED_AT = 448 * 448  # pixels of a frame, unless told otherwise: 256 tokens for two frames
+
+
+class UsageError(Exception):
+    """An option's value means nothing."""
 
 
 class Transport(StrEnum):
@@ -47,65 +54,52 @@ class Transport(StrEnum):
     udp = "udp"
 
 
-Model = Annotated[
-    str, typer.Option(help='"pocket", a model folder, or a hub name such as Qwen/Qwen2-VL-2B-Instruct')
-]
+Model = Annotated[str, typer.Option(help='"pocket", a model folder, or a hub name such as Qwen/Qwen2-VL-2B-Instruct')]
 Device = Annotated[str, typer.Option(help='"auto", "cpu" or "cuda"')]
-Dtype = Annotated[
-    str, typer.Option(help='"auto" (as the checkpoint says), "float32", "bfloat16" or "float16"')
-]
+Dtype = Annotated[str, typer.Option(help='"auto" (as the checkpoint says), "float32", "bfloat16" or "float16"')]
+Fps = Annotated[float, typer.Option(help="frames looked at per second of video")]
+MaxPixels = Annotated[int, typer.Option(min=1, help="pixels per picture or frame for the model, at most")]
+Rtsp = Annotated[Transport, typer.Option(help="how RTSP brings its packets")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON lines for a program instead of text for people")]
-Describe = Annotated[str | None, typer.Option(help="what to ask for as a description")]
-Labels = Annotated[str | None, typer.Option(help='what to draw boxes around: "person, dog"')]
-Questions = Annotated[list[str] | None, typer.Option(help="a yes/no question; may be given several times")]
+Seconds = Annotated[float | None, typer.Option(help="stop after so many seconds")]
 
 
 @app.command()
 def watch(
-    source: Annotated[
-        str, typer.Argument(help="rtsp://..., http://..., camera:0, a file, a folder, synthetic:")
-    ],
+    source: Annotated[str, typer.Argument(help="rtsp://..., http://..., camera:0, a file, a folder, synthetic:")],
     model: Model = "pocket",
-    fps: Annotated[float, typer.Option(help="frames looked at per second of video")] = 2.0,
+    fps: Fps = 2.0,
     window: Annotated[int, typer.Option(help="the longest memory, in groups of two frames")] = 8,
-    describe: Describe = None,
-    ground: Labels = None,
-    ask: Questions = None,
-    every: Annotated[
-        float, typer.Option(help="seconds of video between answers; 0: as often as possible")
-    ] = 0.0,
+    describe: Annotated[str | None, typer.Option(help="what to ask for as a description")] = None,
+    ground: Annotated[str | None, typer.Option(help='what to draw boxes around: "person, dog"')] = None,
+    ask: Annotated[list[str] | None, typer.Option(help="a yes/no question; may be given several times")] = None,
+    every: Annotated[float, typer.Option(help="seconds of video between answers; 0: as often as possible")] = 0.0,
     out: Annotated[Path | None, typer.Option(help="append events to this file, a JSON line each")] = None,
-    overlay: Annotated[
-        Path | None, typer.Option(help="write a video with boxes and answers drawn in")
-    ] = None,
-    duration: Annotated[float | None, typer.Option(help="stop after so many seconds")] = None,
-    max_pixels: Annotated[int, typer.Option(help="pixels per frame for the model, at most")] = 448 * 448,
-    transport: Annotated[Transport, typer.Option(help="how RTSP brings its packets")] = Transport.tcp,
+    overlay: Annotated[Path | None, typer.Option(help="write a video with boxes and answers drawn in")] = None,
+    duration: Seconds = None,
+    max_pixels: MaxPixels = LOOKED_AT,
+    transport: Rtsp = Transport.tcp,
     device: Device = "auto",
     dtype: Dtype = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Watch a source and tell what is there: descriptions, boxes, yes or no; each with its age."""
-    from edge.watching import make_session, make_sinks, make_tasks
+    from edge.commands.watch import Pace, make_session, make_sinks, make_tasks
 
-    tasks = make_tasks(describe, ground, ask)
-    camera = _open(source, transport)
+    with _options_checked():
+        tasks = make_tasks(describe, ground, ask)
+        camera = _open(source, transport)
     engine = _load(model, device, dtype)
     sinks = make_sinks(as_json=as_json, out=out, overlay=overlay)
-    session = make_session(
-        camera,
-        engine,
-        tasks,
-        sinks,
-        fps=fps,
-        window=window,
-        max_pixels=max_pixels,
-        every=every,
-        duration=duration,
-    )
+    with _options_checked():
+        pace = Pace(fps=fps, window=window, max_pixels=max_pixels, every=every, duration=duration)
+        session = make_session(camera, engine, tasks, sinks, pace)
     with _stopped_by_signals(session.stop):
-        summary = session.run()
-    _tell(summary.to_dict(), as_json, title=f"{summary.stream}: {summary.ended}")
+        try:
+            session.run()
+        finally:  # an error of the model, too, leaves a summary behind
+            summary = session.summary()
+            _tell(summary.to_dict(), as_json, title=f"{summary.stream}: {summary.ended}")
     if session.error is not None:
         raise session.error
 
@@ -113,29 +107,30 @@ def watch(
 @app.command()
 def describe(
     files: Annotated[list[str], typer.Argument(help="pictures or clips")],
-    prompt: Annotated[str, typer.Option(help="what to ask of each")] = "Describe the video.",
+    prompt: Annotated[str | None, typer.Option(help="what to ask of each, instead of for a description")] = None,
     model: Model = "pocket",
-    fps: Annotated[float, typer.Option(help="frames looked at per second of a clip")] = 2.0,
-    max_tokens: Annotated[int, typer.Option(help="length of an answer, at most")] = 256,
+    fps: Fps = 2.0,
+    max_pixels: MaxPixels = LOOKED_AT,
+    max_tokens: Annotated[int, typer.Option(min=1, help="length of an answer, at most")] = 256,
     device: Device = "auto",
     dtype: Dtype = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Describe pictures and clips, one answer each."""
-    from edge.describing import describe_file
+    from edge.commands.describe import describe_file
 
     engine = _load(model, device, dtype)
     failed: Exception | None = None
     for file in files:
         try:
-            answer = describe_file(engine, file, prompt, fps=fps, max_tokens=max_tokens)
+            answer = describe_file(engine, file, prompt, fps=fps, max_pixels=max_pixels, max_tokens=max_tokens)
             if as_json:
                 print(json.dumps(answer.to_dict(), ensure_ascii=False), flush=True)
             else:
-                _print_answer(file, answer)
+                _print_answer(answer)
         except (StreamError, EdgeError) as error:  # the other files are described all the same
             failed = error
-            notes.print(f"{file}: {error}", style="red", markup=False)
+            _complain(error)
     if failed is not None:
         raise typer.Exit(_exit_code(failed))
 
@@ -143,62 +138,65 @@ def describe(
 @app.command()
 def demo(
     model: Model = "pocket",
-    folder: Annotated[
-        Path, typer.Option(help="where the clip, the events and the annotated video go")
-    ] = Path("demo"),
-    seconds: Annotated[float, typer.Option(help="how long the camera is watched")] = 20.0,
+    folder: Annotated[Path, typer.Option(help="where the clip, the events and the annotated video go")] = Path("demo"),
+    seconds: Annotated[float, typer.Option(min=1, help="how long the camera is watched")] = 20.0,
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> None:
-    """Serve a drawn scene as an RTSP camera on loopback, watch it, and check the answers against the truth."""
-    from edge.demo import run_demo
+    """Serve a drawn scene as an RTSP camera on loopback, watch it, and hold the answers against the truth."""
+    from edge.commands.demo import run_demo
 
     engine = _load(model, device, dtype)
     outcome = run_demo(engine, folder, seconds)
-    _tell(
-        outcome.summary.to_dict(), as_json=False, title=f"{outcome.summary.stream}: {outcome.summary.ended}"
-    )
+    _tell(outcome.summary.to_dict(), as_json=False, title=f"{outcome.summary.stream}: {outcome.summary.ended}")
     _tell(outcome.to_dict(), as_json=False, title="against the truth of the scene")
     if not outcome.is_right:
-        raise typer.Exit(1)
+        raise typer.Exit(DEMO_FAILED)
 
 
 @app.command()
 def doctor(
-    source: Annotated[
-        str | None, typer.Argument(help="a camera, address or file to look at for some seconds")
-    ] = None,
-    transport: Annotated[Transport, typer.Option(help="how RTSP brings its packets")] = Transport.tcp,
+    source: Annotated[str | None, typer.Argument(help="a camera, address or file to look at for some seconds")] = None,
+    transport: Rtsp = Transport.tcp,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what this machine, and a source, are like. Credentials are hidden: the output may be shown to others."""
-    from edge.doctor import machine, source_report
+    """Tell what this machine, and a source, are like. Credentials are hidden, so the output can be shown around."""
+    from edge.commands.doctor import machine, source_report
 
     _tell(machine(), as_json, title="this machine")
     if source is not None:
-        with notes.status("looking at the source"):
+        with _options_checked(), notes.status("looking at the source"):
             report = source_report(_open(source, transport))
         _tell(report, as_json, title=report["source"])
 
 
 def main() -> None:
-    """The console script: errors a user can do something about are one line, without a traceback."""
+    """The console script: what a user can do something about is one line, without a traceback."""
     try:
         app()
-    except (StreamError, EdgeError, ValueError) as error:
-        notes.print(f"{type(error).__name__}: {error}", style="red", markup=False)
+    except (StreamError, EdgeError, UsageError) as error:
+        _complain(error)
         sys.exit(_exit_code(error))
+    except MemoryError as error:
+        _complain(error)
+        sys.exit(OUT_OF_MEMORY)
+
+
+def _complain(error: Exception) -> None:
+    notes.print(f"{type(error).__name__}: {error}", style="red", markup=False, soft_wrap=True)
 
 
 def _exit_code(error: Exception) -> int:
-    for kind, code in (
-        (ModelError, MODEL_FAILED),
-        (StreamError, SOURCE_FAILED),
-        (EdgeError, QUESTION_FAILED),
-    ):
-        if isinstance(error, kind):
-            return code
-    return 2
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), USAGE)
+
+
+@contextmanager
+def _options_checked() -> Iterator[None]:
+    """What the parts refuse about an option's value is wrong usage."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _open(source: str, transport: Transport) -> Source:
@@ -213,11 +211,11 @@ def _load(model: str, device: str, dtype: str) -> Engine:
         return edge.load(model, device=device, dtype=dtype)
 
 
-def _print_answer(file: str, answer: Any) -> None:
+def _print_answer(answer: Answer) -> None:
     console = Console(highlight=False)
-    console.print(file, style="bold", markup=False)
+    console.print(answer.file, style="bold", markup=False)
     for piece in answer:
-        console.print(piece, end="", markup=False)
+        console.print(piece, end="", markup=False, soft_wrap=True)
     console.print()
     for line in answer.box_lines():
         console.print(f"  {line}", style="green", markup=False)
@@ -231,12 +229,14 @@ def _tell(facts: dict[str, Any], as_json: bool, title: str) -> None:
         return
     table = Table(title=title, show_header=False, title_justify="left", title_style="bold")
     for name, value in facts.items():
-        if value not in (None, {}, 0) or name in KEPT_WHEN_ZERO:
+        if value is not None and value != {}:
             table.add_row(name.replace("_", " "), _plain(value))
     notes.print(table)
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     if isinstance(value, dict):

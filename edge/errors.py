@@ -5,6 +5,7 @@
         ModelNotFound      no such folder, and no such model on the hub or in its local cache
         ModelUnreadable    a file of the model is missing or damaged
         WrongArchitecture  the model is sound, but it is not a Qwen2-VL
+        DeviceUnusable     the device asked for is not there or cannot compute
       PromptError
         BadMessage         a message that is no chat message, or a part of it that cannot be read
         PromptTooLong      the conversation or the question does not fit
@@ -38,6 +39,10 @@ class ModelUnreadable(ModelError):
 
 class WrongArchitecture(ModelError):
     code = "MODEL_WRONG_ARCHITECTURE"
+
+
+class DeviceUnusable(ModelError):
+    code = "DEVICE_UNUSABLE"
 
 
 class PromptError(EdgeError):

@@ -11,7 +11,7 @@ from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, Repo
 from edge.errors import ModelNotFound
 
 POCKET = Path(__file__).parent / "pocket" / "model"
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 # All a Qwen2-VL needs to run: no PyTorch pickles, no second copies in other formats.
 NEEDED_FILES = ["*.json", "*.safetensors", "*.jinja", "merges.txt"]
@@ -28,9 +28,7 @@ def find_model(name: str) -> Path:
     if folder.is_dir():
         return folder
     if folder.exists():
-        raise ModelNotFound(
-            f"{name} is a file; a model is the folder that holds config.json and the weights."
-        )
+        raise ModelNotFound(f"{name} is a file; a model is the folder that holds config.json and the weights.")
     if REPOSITORY.fullmatch(name):
         return _fetch(name, folder)
     raise ModelNotFound(
@@ -43,14 +41,14 @@ def _fetch(name: str, folder: Path) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=NEEDED_FILES))
     except GatedRepoError:
-        raise ModelNotFound(
-            f"{name} asks its readers to accept terms first: log in with `hf auth login`."
-        ) from None
+        raise ModelNotFound(f"{name} asks its readers to accept terms first: log in with `hf auth login`.") from None
     except RepositoryNotFoundError:
         raise ModelNotFound(f"The hub has no repository {name!r} that you may read.") from None
-    except (LocalEntryNotFoundError, OSError):
+    except (LocalEntryNotFoundError, ConnectionError):
         cached = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
         raise ModelNotFound(
             f"{name} could not be fetched: the hub is out of reach. Looked for the folder {folder.absolute()} and for "
             f"an earlier download in {cached}. Copy the model to one of them, or connect and try again."
         ) from None
+    except Exception as error:  # a download can fail in as many ways as the libraries below it know
+        raise ModelNotFound(f"{name} could not be fetched: {type(error).__name__}: {error}") from error

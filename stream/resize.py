@@ -20,9 +20,7 @@ MAX_RATIO = 200
 """Longest side over shortest side, from Qwen2-VL's own preprocessing."""
 
 
-def smart_resize(
-    height: int, width: int, *, factor: int = CELL, min_pixels: int, max_pixels: int
-) -> tuple[int, int]:
+def smart_resize(height: int, width: int, *, factor: int = CELL, min_pixels: int, max_pixels: int) -> tuple[int, int]:
     """The (height, width) at which Qwen2-VL looks at a picture of the given size.
 
     1. Both sides are multiples of `factor`.

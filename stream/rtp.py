@@ -36,17 +36,14 @@ def join_annexb(nals: Iterable[bytes]) -> bytes:
 def packetize(nal: bytes, limit: int = LARGEST_PAYLOAD) -> list[bytes]:
     """One payload where the unit fits into `limit` bytes, fragments (FU-A) where it does not."""
     if not nal or limit < 3:
-        raise ValueError(
-            f"A NAL unit of {len(nal)} bytes and payloads of {limit}: at least 1 and 3 are needed."
-        )
+        raise ValueError(f"A NAL unit of {len(nal)} bytes and payloads of {limit}: at least 1 and 3 are needed.")
     if len(nal) <= limit:
         return [nal]
     indicator, kind = (nal[0] & 0xE0) | FU_A, nal_type(nal)
     body, room = nal[1:], limit - 2
     starts = range(0, len(body), room)
     return [
-        bytes([indicator, kind | (0x80 if at == 0 else 0) | (0x40 if at == starts[-1] else 0)])
-        + body[at : at + room]
+        bytes([indicator, kind | (0x80 if at == 0 else 0) | (0x40 if at == starts[-1] else 0)]) + body[at : at + room]
         for at in starts
     ]
 

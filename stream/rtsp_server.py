@@ -9,30 +9,27 @@ login. Every viewer sees the clip from its beginning, over and over, with times 
 from __future__ import annotations
 
 import argparse
-import base64
 import contextlib
-import hashlib
-import logging
 import secrets
 import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, Self
 from urllib.parse import quote, unquote, urlsplit
 
-from stream.rtp import CLOCK_RATE, Packet, interleaved, packetize, sender_report
+from stream.errors import StreamError
 from stream.rtsp_clip import Clip
+from stream.rtsp_messages import Login, Request
+from stream.rtsp_playback import Playback, Transport, choose_transport
 
-log = logging.getLogger(__name__)
+Answer = tuple[str, dict[str, str], str]
+"""Status, headers, body."""
 
 PATH = "/live"
-REALM = "loopback camera"
-REPORT_EVERY = 1.0  # seconds between two sender reports
 METHODS = "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"
 
 
@@ -146,9 +143,7 @@ class RtspServer:
         listener = socket.create_server((self._host, self._port))
         self._port = listener.getsockname()[1]  # kept, so that a server that comes back is found again
         self._listener = listener
-        self._accepting = threading.Thread(
-            target=self._accept, args=(listener,), name="rtsp server", daemon=True
-        )
+        self._accepting = threading.Thread(target=self._accept, args=(listener,), name="rtsp server", daemon=True)
         self._accepting.start()
 
     def _stop_listening(self) -> None:
@@ -183,71 +178,6 @@ def with_login(url: str, user: str, password: str) -> str:
     return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    method: str
-    url: str
-    headers: Mapping[str, str]  # names in lower case
-
-    @classmethod
-    def read(cls, stream: BinaryIO) -> Request | None:
-        """The next one; None at the end. RTCP that a viewer sends inside the connection is passed over."""
-        while (byte := stream.read(1)) == b"$":
-            _, length = struct.unpack("!BH", stream.read(3))
-            stream.read(length)
-        first = (byte + stream.readline()).decode("utf-8", "replace").split()
-        if len(first) != 3:
-            return None
-        headers = {}
-        while line := stream.readline().decode("utf-8", "replace").strip():
-            name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
-        stream.read(int(headers.get("content-length", 0)))
-        return cls(first[0].upper(), first[1], headers)
-
-
-class Login:
-    """One user and password, asked for as HTTP does (RFC 2617)."""
-
-    def __init__(self, user: str, password: str, scheme: Literal["digest", "basic"]) -> None:
-        if scheme not in ("digest", "basic"):
-            raise ValueError(f"auth={scheme!r}: known are 'digest' and 'basic'.")
-        self._user, self._password, self._scheme = user, password, scheme
-        self._nonce = secrets.token_hex(16)
-
-    @property
-    def challenge(self) -> str:
-        if self._scheme == "basic":
-            return f'Basic realm="{REALM}"'
-        return f'Digest realm="{REALM}", nonce="{self._nonce}"'
-
-    def admits(self, request: Request) -> bool:
-        scheme, _, rest = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != self._scheme:
-            return False
-        expected = (
-            self._basic() if self._scheme == "basic" else self._digest(request, _fields(rest).get("uri", ""))
-        )
-        given = rest.strip() if self._scheme == "basic" else _fields(rest).get("response", "")
-        return secrets.compare_digest(given.encode(), expected.encode())
-
-    def _basic(self) -> str:
-        return base64.b64encode(f"{self._user}:{self._password}".encode()).decode()
-
-    def _digest(self, request: Request, uri: str) -> str:
-        who = _md5(f"{self._user}:{REALM}:{self._password}")
-        return _md5(f"{who}:{self._nonce}:{_md5(f'{request.method}:{uri}')}")
-
-
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()  # the protocol's choice, not ours
-
-
-def _fields(header: str) -> dict[str, str]:
-    pairs = (field.partition("=") for field in header.split(","))
-    return {name.strip(): value.strip().strip('"') for name, _, value in pairs}
-
-
 class _Viewer:
     """One connection: a thread that answers requests and, once it plays, a thread that sends pictures."""
 
@@ -257,8 +187,8 @@ class _Viewer:
         self._session = secrets.token_hex(8)
         self._writing = threading.Lock()
         self._closed = threading.Event()
-        self._transport: _Interleaved | _Datagrams | None = None
-        self._playback: _Playback | None = None
+        self._transport: Transport | None = None
+        self._playback: Playback | None = None
         self._threads = [threading.Thread(target=self._serve, name="rtsp requests", daemon=True)]
 
     def start(self) -> None:
@@ -278,21 +208,24 @@ class _Viewer:
             self._connection.sendall(message)
 
     def _serve(self) -> None:
-        try:
-            with self._connection, self._connection.makefile("rb") as stream:
-                while (request := Request.read(stream)) and self._wait_while_stalled():
-                    self._answer(request)
-                    if request.method == "TEARDOWN":
-                        break
+        with self._connection, self._connection.makefile("rb") as stream:
+            try:
+                self._converse(stream)
+            except (OSError, ValueError, struct.error):
+                pass  # the viewer went away in the middle of a word, or speaks another language
+            finally:
                 self.close()
                 for sender in self._threads[1:]:
                     sender.join()
-        except (OSError, struct.error):
-            self.close()  # the viewer went away in the middle of a word
-        finally:
-            if self._transport is not None:
-                self._transport.close()
-            self._server.forget(self)
+        if self._transport is not None:
+            self._transport.close()
+        self._server.forget(self)
+
+    def _converse(self, stream: BinaryIO) -> None:
+        while (request := Request.read(stream)) and self._wait_while_stalled():
+            self._answer(request)
+            if request.method == "TEARDOWN":
+                return
 
     def _wait_while_stalled(self) -> bool:
         """False when the connection was closed meanwhile."""
@@ -300,6 +233,19 @@ class _Viewer:
             if self._server.flowing.wait(timeout=0.1):  # two events to wait for: one of them is looked at
                 return not self._closed.is_set()
         return False
+
+    def _hold(self) -> float:
+        """Waits while the server is stalled; returns for how many seconds."""
+        if self._server.flowing.is_set():
+            return 0.0
+        began = time.monotonic()
+        self._wait_while_stalled()
+        return time.monotonic() - began
+
+    def _rounds(self) -> Iterator[Clip]:
+        yield self._server.clip
+        while self._server.loop:
+            yield self._server.clip
 
     def _answer(self, request: Request) -> None:
         status, headers, body = self._respond(request)
@@ -311,7 +257,7 @@ class _Viewer:
         if request.method == "PLAY" and status.startswith("200"):
             self._play()
 
-    def _respond(self, request: Request) -> tuple[str, dict[str, str], str]:
+    def _respond(self, request: Request) -> Answer:
         if request.method == "OPTIONS":
             return "200 OK", {"Public": METHODS}, ""
         login = self._server.login
@@ -319,7 +265,7 @@ class _Viewer:
             return "401 Unauthorized", {"WWW-Authenticate": login.challenge}, ""
         if not unquote(urlsplit(request.url).path).startswith(PATH):
             return "404 Not Found", {}, ""
-        respond: dict[str, Callable[[Request], tuple[str, dict[str, str], str]]] = {
+        respond: dict[str, Callable[[Request], Answer]] = {
             "DESCRIBE": self._describe,
             "SETUP": self._set_up,
             "PLAY": self._agree_to_play,
@@ -330,33 +276,25 @@ class _Viewer:
             return "501 Not Implemented", {"Public": METHODS}, ""
         return respond[request.method](request)
 
-    def _describe(self, request: Request) -> tuple[str, dict[str, str], str]:
+    def _describe(self, request: Request) -> Answer:
         host = self._connection.getsockname()[0]
         return "200 OK", {"Content-Base": f"{request.url.rstrip('/')}/"}, self._server.clip.sdp(host)
 
-    def _set_up(self, request: Request) -> tuple[str, dict[str, str], str]:
+    def _set_up(self, request: Request) -> Answer:
         if self._transport is not None:
             return "455 Method Not Valid in This State", {}, ""
         wanted = request.headers.get("transport", "")
-        if "RTP/AVP/TCP" in wanted:
-            self._transport = _Interleaved(self.send, _ports(wanted, "interleaved", (0, 1)))
-        elif "client_port=" in wanted and "multicast" not in wanted:
-            host = self._connection.getpeername()[0]
-            self._transport = _Datagrams(host, _ports(wanted, "client_port", (0, 0)))
-        else:
+        self._transport = choose_transport(wanted, self.send, self._connection.getpeername()[0])
+        if self._transport is None:
             return "461 Unsupported Transport", {}, ""
-        return (
-            "200 OK",
-            {"Transport": self._transport.description, "Session": f"{self._session};timeout=60"},
-            "",
-        )
+        session = f"{self._session};timeout=60"
+        return "200 OK", {"Transport": self._transport.description, "Session": session}, ""
 
-    def _agree_to_play(self, request: Request) -> tuple[str, dict[str, str], str]:
+    def _agree_to_play(self, request: Request) -> Answer:
         if self._transport is None:
             return "455 Method Not Valid in This State", {}, ""
         if self._playback is None:
-            stalled = self._wait_while_stalled
-            self._playback = _Playback(self._server, self._transport, self._closed, stalled)
+            self._playback = Playback(self._transport, self._rounds(), self._closed, self._hold)
         track = f"{request.url.rstrip('/')}/track0"
         headers = {
             "Session": self._session,
@@ -367,9 +305,7 @@ class _Viewer:
 
     def _play(self) -> None:
         if len(self._threads) == 1:  # a second PLAY changes nothing
-            self._threads.append(
-                threading.Thread(target=self._send_pictures, name="rtsp pictures", daemon=True)
-            )
+            self._threads.append(threading.Thread(target=self._send_pictures, name="rtsp pictures", daemon=True))
             self._threads[1].start()
 
     def _send_pictures(self) -> None:
@@ -382,123 +318,8 @@ class _Viewer:
             self.close()
 
 
-class _Playback:
-    """The clip, round after round, on one growing clock."""
-
-    def __init__(
-        self,
-        server: RtspServer,
-        transport: _Interleaved | _Datagrams,
-        closed: threading.Event,
-        wait_while_stalled: Callable[[], bool],
-    ) -> None:
-        self._server = server
-        self._transport = transport
-        self._closed = closed
-        self._wait_while_stalled = wait_while_stalled
-        self._ssrc = secrets.randbits(32)
-        self._base = secrets.randbits(31)  # of the timestamps; RTP wants them to begin anywhere
-        self._sequence = secrets.randbits(16)
-        self._num_packets = self._num_bytes = 0
-        self._reported = -REPORT_EVERY
-
-    @property
-    def begin(self) -> str:
-        """For a viewer to know the first packet by."""
-        return f"seq={self._sequence};rtptime={self._base}"
-
-    def run(self) -> None:
-        start = time.monotonic()
-        begin = 0.0  # seconds from start to the first picture of this round
-        while True:
-            clip = self._server.clip
-            for picture in clip.pictures:
-                self._closed.wait(start + begin + picture.due - time.monotonic())
-                stalled = time.monotonic()
-                if not self._server.flowing.is_set() and self._wait_while_stalled():
-                    begin += time.monotonic() - stalled
-                if self._closed.is_set():
-                    return
-                self._report(begin + picture.due)
-                self._send(picture.nals, begin + picture.pts)
-            begin += clip.seconds
-            if not self._server.loop:
-                return
-
-    def _send(self, nals: tuple[bytes, ...], seconds: float) -> None:
-        payloads = [payload for nal in nals for payload in packetize(nal)]
-        for number, payload in enumerate(payloads, start=1):
-            last = number == len(payloads)
-            packet = Packet(payload, self._sequence, self._timestamp(seconds), self._ssrc, marker=last)
-            self._transport.send(packet.to_bytes())
-            self._sequence += 1
-            self._num_packets += 1
-            self._num_bytes += len(payload)
-
-    def _report(self, seconds: float) -> None:
-        if seconds - self._reported >= REPORT_EVERY:
-            self._reported = seconds
-            numbers = (self._timestamp(seconds), self._num_packets, self._num_bytes)
-            self._transport.send_report(sender_report(self._ssrc, time.time(), *numbers))
-
-    def _timestamp(self, seconds: float) -> int:
-        return self._base + round(seconds * CLOCK_RATE)
-
-
-class _Interleaved:
-    """RTP inside the RTSP connection."""
-
-    def __init__(self, write: Callable[[bytes], None], channels: tuple[int, int]) -> None:
-        self._write = write
-        self._channels = channels
-        self.description = f"RTP/AVP/TCP;unicast;interleaved={channels[0]}-{channels[1]}"
-
-    def send(self, packet: bytes) -> None:
-        self._write(interleaved(self._channels[0], packet))
-
-    def send_report(self, report: bytes) -> None:
-        self._write(interleaved(self._channels[1], report))
-
-    def close(self) -> None:
-        pass  # the connection is the viewer's
-
-
-class _Datagrams:
-    """RTP in UDP packets from two sockets of our own."""
-
-    def __init__(self, host: str, ports: tuple[int, int]) -> None:
-        self._targets = [(host, port) for port in ports]
-        self._sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in ports]
-        for own in self._sockets:
-            own.bind(("", 0))
-        rtp, rtcp = (own.getsockname()[1] for own in self._sockets)
-        self.description = f"RTP/AVP;unicast;client_port={ports[0]}-{ports[1]};server_port={rtp}-{rtcp}"
-
-    def send(self, packet: bytes) -> None:
-        self._sockets[0].sendto(packet, self._targets[0])
-
-    def send_report(self, report: bytes) -> None:
-        self._sockets[1].sendto(report, self._targets[1])
-
-    def close(self) -> None:
-        for own in self._sockets:
-            own.close()
-
-
-def _ports(transport: str, name: str, default: tuple[int, int]) -> tuple[int, int]:
-    """ "...;client_port=5000-5001;..." -> (5000, 5001)"""
-    for field in transport.split(";"):
-        key, _, value = field.partition("=")
-        if key.strip() == name:
-            first, _, second = value.partition("-")
-            return int(first), int(second or int(first) + 1)
-    return default
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m stream.rtsp_server", description="Serves a clip as RTSP."
-    )
+    parser = argparse.ArgumentParser(prog="python -m stream.rtsp_server", description="Serves a clip as RTSP.")
     parser.add_argument("clip", help="a video with h264 pictures")
     parser.add_argument("--port", type=int, default=8554)
     parser.add_argument("--user")
@@ -506,7 +327,11 @@ def main() -> None:
     parser.add_argument("--auth", choices=["digest", "basic"], default="digest")
     wanted = parser.parse_args()
     login = {"user": wanted.user, "password": wanted.password, "auth": wanted.auth}
-    with RtspServer(wanted.clip, port=wanted.port, **login) as server:
+    try:
+        server = RtspServer(wanted.clip, port=wanted.port, **login)
+    except (StreamError, OSError) as error:
+        parser.error(str(error))
+    with server:
         print(f"Serving {wanted.clip} at {server.url} until Ctrl-C", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()

@@ -135,9 +135,7 @@ class Sampler:
         # Two resolutions never share a group: its first half then shows the new picture (see _fill).
         same = self._newest.frame.pixels.shape == sample.frame.pixels.shape
         stop = slot if same else slot - slot % 2
-        return [
-            group for hole in range(self._slot + 1, stop) for group in self._fill(hole, self._newest.again())
-        ]
+        return [group for hole in range(self._slot + 1, stop) for group in self._fill(hole, self._newest.again())]
 
     def _complete(self) -> list[Group]:
         if self._even is None or self._slot is None:

@@ -69,7 +69,7 @@ class FakeSource:
         name: str = "fake",
     ) -> None:
         self.live = live
-        self.name = name
+        self.name, self.codec = name, ""
         self.delivered = threading.Event()
         self.closed = False
         self._deaf = deaf

@@ -45,9 +45,7 @@ def test_importing_stream_never_imports_torch() -> None:
     import sys
 
     every = "; ".join(
-        f"import {path.partition(':')[0]}"
-        for registry in (SOURCES, SINKS, TASKS)
-        for path in registry.values()
+        f"import {path.partition(':')[0]}" for registry in (SOURCES, SINKS, TASKS) for path in registry.values()
     )
     code = f"import sys, stream.session, stream.rtsp_server; {every}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -2,7 +2,8 @@
 
 Every scene goes the way of a real clip: H.264 at 25 fps in a file, decoded, sampled and resized by the
 product's own source and sampler, then asked through the engine's context. Answers are judged against
-the scene's truth. The last line of output is JSON.
+the scene's truth. Writes the figures to benchmarks/results/; the last line of output is the same JSON.
+Exits with 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,9 +26,10 @@ from rich.table import Table
 
 import edge
 from benchmarks.pocket.lessons import Lesson, Truth, lessons, matching, observe
+from edge.commands.doctor import machine
+from edge.commands.watch import Pace
 from edge.engine.context import Context
 from edge.engine.engine import Engine
-from edge.watching import WATCH_PIXELS, frame_size
 from stream.clip import write_clip
 from stream.frame import Group
 from stream.sampler import groups
@@ -39,6 +42,7 @@ SIZES = ((448, 336), (336, 336), (640, 360), (448, 300))  # (width, height): 4:3
 GROUPS = (1, 1, 2, 2, 3, 4, 6, 8)
 SENTENCE = re.compile(r"A (small|medium|large) (\w+ \w+) (?:has entered and )?(stands still|moves (\w+))\.")
 
+RESULTS = Path(__file__).parents[1] / "results"
 TARGETS = {"object_f1": 0.95, "motion": 0.90, "mean_iou": 0.75, "recall_at_half": 0.90, "yesno": 0.95}
 
 
@@ -52,6 +56,7 @@ class Score:
     sizes_right: int = 0
     motions_right: int = 0
     ious: list[float] = field(default_factory=list)
+    invented: int = 0  # boxes that touch nothing of what was asked for
     answers: dict[str, list[bool]] = field(default_factory=dict)
 
     def figures(self) -> dict[str, float]:
@@ -62,6 +67,7 @@ class Score:
             "motion": self.motions_right / max(self.found, 1),
             "mean_iou": float(np.mean(self.ious)),
             "recall_at_half": float(np.mean(np.array(self.ious) >= 0.5)),
+            "boxes_invented": self.invented / max(self.invented + len(self.ious), 1),
             **shares,
             "size": self.sizes_right / max(self.found, 1),
         }
@@ -78,8 +84,9 @@ class Score:
             self.motions_right += motion == things[label].motion
 
     def ground(self, text: str, wanted: str, truth: Truth) -> None:
-        boxes = parse_boxes(text).boxes
-        for thing in matching(truth.things, wanted):
+        boxes, things = parse_boxes(text).boxes, matching(truth.things, wanted)
+        self.invented += sum(all(box.iou(thing.box) == 0 for thing in things) for box in boxes)
+        for thing in things:
             self.ious.append(max((box.iou(thing.box) for box in boxes if box.label == thing.label), default=0.0))
 
     def exact(self, part: str, right: bool) -> None:
@@ -127,7 +134,11 @@ def film(seed: int, rng: np.random.Generator, engine: Engine) -> tuple[list[Grou
         frames = (scene.render(first + t, height, width) for t in np.arange(0, times[-1] + 0.2, 0.04))
         write_clip(path, frames, fps=25)
         window = list(
-            groups(FileSource(str(path)), fps=FPS, choose_size=partial(frame_size, engine.limits, WATCH_PIXELS))
+            groups(
+                FileSource(str(path)),
+                fps=FPS,
+                choose_size=partial(engine.limits.frame_size, max_pixels=Pace().max_pixels),
+            )
         )[:count]
     return window, observe(scene, (first + times).tolist())
 
@@ -150,19 +161,36 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--scenes", type=int, default=300)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     engine = edge.load(arguments.model, device=arguments.device)
     started = time.monotonic()
     score = evaluate(engine, range(arguments.first_seed, arguments.first_seed + arguments.scenes))
-    figures = score.figures()
-    table = Table("figure", "measured", "target", title=f"{arguments.model}, {arguments.scenes} held-out scenes")
+    figures = {name: round(value, 4) for name, value in score.figures().items()}
+    show(figures, f"{arguments.model}, {arguments.scenes} held-out scenes, through H.264")
+    result = {
+        "model": arguments.model,
+        "variant": engine.variant,
+        "scenes": arguments.scenes,
+        "first_seed": arguments.first_seed,
+        "seconds": round(time.monotonic() - started, 1),
+        "figures": figures,
+        "targets": TARGETS,
+        "machine": machine(),
+    }
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / f"quality-{Path(arguments.model).name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result))
+    sys.exit(any(figures[name] < target for name, target in TARGETS.items()))
+
+
+def show(figures: dict[str, float], title: str) -> None:
+    table = Table("figure", "measured", "target", title=title, title_justify="left")
     for name, value in figures.items():
         target = TARGETS.get(name)
-        table.add_row(name, f"{value:.3f}", "" if target is None else f"{'✓' if value >= target else '✗'} {target}")
-    Console().print(table)
-    print(json.dumps({"model": arguments.model, "scenes": arguments.scenes, "first_seed": arguments.first_seed,
-                      "seconds": round(time.monotonic() - started, 1),
-                      **{name: round(value, 4) for name, value in figures.items()}}))  # fmt: skip
+        verdict = "" if target is None else f"{'reached' if value >= target else 'MISSED'}: at least {target}"
+        table.add_row(name.replace("_", " "), f"{value:.3f}", verdict)
+    Console(stderr=True).print(table)
 
 
 if __name__ == "__main__":

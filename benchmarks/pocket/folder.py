@@ -1,12 +1,15 @@
 """Pocket's folder: config, tokenizer and processor files of an ordinary Qwen2-VL, only small.
 
 The tokenizer is Qwen2's own kind (byte-level BPE, one digit a token) with exactly Qwen2-VL's special
-tokens and chat template, its merges learned from the lessons' sentences.
+tokens and chat template, its merges learned from the lessons' sentences. It was made once and is kept in
+tokenizer.json, so that other lessons do not change what a token is; `python -m benchmarks.pocket.folder`
+makes a new one, after which pocket must be trained from nothing.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from tokenizers import (
 from benchmarks.pocket.lessons import STRANGERS, lessons, observe
 from stream.sources.synthetic import COLOURS, SHAPES, SIZES, Scene
 
+TOKENIZER = Path(__file__).parent / "tokenizer.json"
 VOCAB_SIZE = 512
 SPECIAL_TOKENS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
@@ -69,7 +73,9 @@ CONFIG: dict[str, Any] = {
     "hidden_act": "silu",
     "max_position_embeddings": 4096,
     "rms_norm_eps": 1e-06,
-    "rope_theta": 10000.0,
+    # So small a picture needs fast angles: at the usual 10,000 the slowest third of a head, which turns with the
+    # column, would turn by 0.003 a column, and left could not be told from right.
+    "rope_theta": 10.0,
     "rope_scaling": {"type": "mrope", "mrope_section": [8, 12, 12]},
     "use_sliding_window": False,
     "attention_dropout": 0.0,
@@ -106,7 +112,7 @@ PIXELS = {"min_pixels": 112 * 112, "max_pixels": 22400}
 def write_folder(folder: Path) -> None:
     """Everything of the model folder but the weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    train_tokenizer().save(str(folder / "tokenizer.json"), pretty=False)
+    shutil.copy(TOKENIZER, folder / "tokenizer.json")
     _write(folder / "config.json", CONFIG)
     _write(folder / "tokenizer_config.json", _tokenizer_config())
     _write(folder / "chat_template.json", {"chat_template": CHAT_TEMPLATE})
@@ -114,6 +120,10 @@ def write_folder(folder: Path) -> None:
     eos = [TOKEN_ID["<|im_end|>"], TOKEN_ID["<|endoftext|>"]]
     pad = TOKEN_ID["<|endoftext|>"]
     _write(folder / "generation_config.json", {"eos_token_id": eos, "pad_token_id": pad, "do_sample": False})
+
+
+def read_tokenizer() -> Tokenizer:
+    return Tokenizer.from_file(str(TOKENIZER))
 
 
 def train_tokenizer() -> Tokenizer:
@@ -198,3 +208,7 @@ def _preprocessor_config() -> dict[str, Any]:
 
 def _write(path: Path, fields: dict[str, Any]) -> None:
     path.write_text(json.dumps(fields, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    train_tokenizer().save(str(TOKENIZER), pretty=False)

@@ -171,16 +171,20 @@ def _how_moves(truth: Truth, rng: np.random.Generator) -> Lesson:
     return Lesson("motion", f"How does the {thing.label} move?", answer)
 
 
+# Yes and no are cheap to ask and teach most: what the whole answer hangs on is one token.
 _KINDS = (
     _ground_one,
-    _is_there,
     _ground_kind,
-    _how_moves,
-    _is_moving,
     _ground_absent,
+    _is_there,
+    _is_there,
+    _is_there,
+    _is_there,
+    _is_moving,
+    _how_moves,
+    _how_moves,
     _count,
     _change,
-    _ground_one,
 )
 
 

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from edge.engine.limits import Limits
-from edge.engine.media import Visual, load_image, load_video
 from edge.errors import BadMessage
-from stream.errors import BadPicture, StreamError
+from edge.media.limits import Limits
+from edge.media.visual import Visual, load_image, load_video
+from stream.errors import StreamError
 
 ROLES = ("system", "user", "assistant")
 LOADERS = {"image": load_image, "image_url": load_image, "video": load_video}
@@ -29,7 +29,7 @@ class Conversation:
 
 
 def read(messages: Sequence[Mapping[str, Any]], limits: Limits) -> Conversation:
-    """Raises BadMessage and BadPicture, naming the message and the part: messages[0].content[1]."""
+    """Raises BadMessage or a StreamError, naming the message and the part: messages[0].content[1]."""
     if not isinstance(messages, Sequence) or isinstance(messages, str | bytes) or not messages:
         raise BadMessage("a conversation is a list of at least one message {'role': ..., 'content': ...}.")
     visuals: list[Visual] = []
@@ -76,7 +76,5 @@ def _named(where: str) -> Iterator[None]:
     """Says in which part of which message it went wrong."""
     try:
         yield
-    except BadPicture as error:
-        raise BadPicture(f"{where}: {error}") from error
     except (BadMessage, StreamError) as error:
-        raise BadMessage(f"{where}: {error}") from error
+        raise type(error)(f"{where}: {error}") from error

@@ -184,11 +184,11 @@ class Context:
 
     def _allocate(self, grid: tuple[int, int], room: int) -> None:
         """A new cache for windows of this grid, holding the prefix."""
-        longest = positions.after(len(self._prefix), self.max_groups, *grid)
+        longest = len(self._prefix) + self.max_groups * max(grid[0] * grid[1], 1)  # tokens: never fewer than positions
         if longest + ROOM_FOR_QUESTION > (limit := self._runner.facts.max_positions):
             raise PromptTooLong(
                 f"a window of {self.max_groups} groups of {grid[0]}x{grid[1]} tokens leaves no room for "
-                f"a question in the model's {limit} positions. Choose a shorter window or smaller pictures."
+                f"a question in the {limit} tokens the model was made for. Choose a shorter window or smaller pictures."
             )
         self._seen, self._grid = [], (0, 0)  # until the new cache is there, as if nothing had been seen
         self._cache = None  # the old one goes first: both may not fit

@@ -14,11 +14,11 @@ import numpy as np
 from edge.engine.chat import read
 from edge.engine.context import Context
 from edge.engine.generation import Asked, Reply
-from edge.engine.limits import Limits
 from edge.engine.memory import Memory, chunks
 from edge.engine.prompt import Part, Slot, lay_out
 from edge.engine.sampling import Sampling
 from edge.engine.tokenizer import Tokenizer
+from edge.media.limits import Limits
 from edge.runners import Runner, Tokens
 
 

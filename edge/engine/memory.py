@@ -1,7 +1,9 @@
 """One conversation in the model's memory, so that its next turn costs only what is new.
 
 Knows what the cache holds, unit by unit: a token, or a group of pixels by its digest. A prompt is
-written from where it first differs; what is behind that is forgotten. Knows no text.
+written from where it first differs; what is behind that is forgotten. Text is then extended in other pieces than
+at first, so logits agree with a fresh conversation's to rounding, not to the bit: `Context` is the one that
+promises bits. Knows no text.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.engine import positions
-from edge.engine.media import FramePair, Visual
 from edge.engine.prompt import Part, Slot
 from edge.errors import BadMessage, PromptTooLong
+from edge.media.visual import FramePair, Visual
 from edge.runners import Cache, Embeddings, Positions, Prediction, Runner, Tokens
 
 SLACK = 1024  # tokens of room for the turns to come; a cache that must grow forgets what it holds
@@ -23,7 +25,7 @@ SLACK = 1024  # tokens of room for the turns to come; a cache that must grow for
 
 @dataclass(frozen=True, slots=True)
 class GroupUnit:
-    """A group in its visual. Equal units behind equal beginnings have equal keys and values."""
+    """A group in its visual. Equal units behind equal beginnings have the same keys and values, but for rounding."""
 
     digest: bytes
     index: int  # in its picture or video

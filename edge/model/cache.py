@@ -12,9 +12,7 @@ from edge.model.config import LanguageConfig
 class KVCache:
     """Room for `capacity` tokens in every layer; the first `length` are filled."""
 
-    def __init__(
-        self, config: LanguageConfig, capacity: int, dtype: torch.dtype, device: torch.device
-    ) -> None:
+    def __init__(self, config: LanguageConfig, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
         shape = (2, config.num_hidden_layers, config.num_key_value_heads, capacity, config.head_dim)
         self.kv = torch.empty(shape, dtype=dtype, device=device)
         self.length = 0

@@ -86,7 +86,7 @@ def parse_config(content: dict[str, Any], origin: str = "config") -> Config:
             f"{origin} describes a {architecture!r} model; this engine runs 'qwen2_vl' "
             "(Qwen2-VL 2B and 7B, and checkpoints made from them)."
         )
-    if "quantization_config" in content:
+    if content.get("quantization_config"):
         method = content["quantization_config"].get("quant_method", "unknown")
         raise WrongArchitecture(
             f"{origin} describes weights quantized with {method!r}, which this version cannot read yet. "
@@ -97,9 +97,7 @@ def parse_config(content: dict[str, Any], origin: str = "config") -> Config:
         config = Config(
             vision=_vision(content["vision_config"], text["hidden_size"]),
             language=_language(text),
-            tie_word_embeddings=bool(
-                content.get("tie_word_embeddings", text.get("tie_word_embeddings", False))
-            ),
+            tie_word_embeddings=bool(content.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
             image_token_id=content.get("image_token_id", 151655),
             video_token_id=content.get("video_token_id", 151656),
             dtype=str(content.get("dtype") or content.get("torch_dtype") or text.get("dtype") or "float32"),
@@ -117,10 +115,14 @@ def _problem(config: Config) -> str | None:
     for part in (vision, language):
         for field in fields(part):
             value = getattr(part, field.name)
-            if field.name != "mrope_section" and not (isinstance(value, int | float) and value > 0):
-                return f"{field.name} is {value!r}, which is no positive number"
+            if field.name != "mrope_section" and not _is_positive(value, whole=field.type == "int"):
+                return (
+                    f"{field.name} is {value!r}, which is no positive {'whole ' if field.type == 'int' else ''}number"
+                )
     if language.hidden_size % language.num_attention_heads:
         return f"hidden_size {language.hidden_size} does not divide into num_attention_heads"
+    if vision.hidden_size != language.hidden_size:
+        return f"the vision tower makes tokens of {vision.hidden_size}, the language model reads {language.hidden_size}"
     if language.num_attention_heads % language.num_key_value_heads:
         return f"num_attention_heads is no multiple of num_key_value_heads {language.num_key_value_heads}"
     if 2 * sum(language.mrope_section) != language.head_dim:
@@ -128,6 +130,10 @@ def _problem(config: Config) -> str | None:
     if vision.embed_dim % (4 * vision.num_heads):
         return f"embed_dim {vision.embed_dim} is no multiple of 4 x num_heads {vision.num_heads}"
     return None
+
+
+def _is_positive(value: object, whole: bool) -> bool:
+    return isinstance(value, int if whole else int | float) and not isinstance(value, bool) and value > 0
 
 
 def _vision(content: dict[str, Any], hidden_size: int) -> VisionConfig:
@@ -146,6 +152,9 @@ def _vision(content: dict[str, Any], hidden_size: int) -> VisionConfig:
 
 def _language(content: dict[str, Any]) -> LanguageConfig:
     rope = content.get("rope_parameters") or content.get("rope_scaling") or {}
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind not in ("default", "mrope"):
+        raise ValueError(f"rope_scaling: {kind!r} positions, where this engine knows Qwen2-VL's own ('mrope')")
     section = rope.get("mrope_section", (16, 24, 24))
     if len(section) != 3:
         raise ValueError(f"mrope_section {section}, which should be three numbers")

@@ -77,9 +77,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
         groups, n, _ = x.shape
-        q, k, v = (
-            self.qkv(x).view(groups, n, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        )  # (groups, heads, n, dim)
+        q, k, v = self.qkv(x).view(groups, n, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)  # (groups, heads, n, dim)
         q, k = rotate(q, cos, sin).to(v.dtype), rotate(k, cos, sin).to(v.dtype)
         out = attend(q, k, v)
         projected: Tensor = self.proj(out.transpose(1, 2).reshape(groups, n, -1))

@@ -58,9 +58,7 @@ def checkpoint_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
                 for name in file.keys():  # noqa: SIM118 - a safe_open is no mapping
                     yield our_name(name), file.get_tensor(name)
         except (SafetensorError, OSError) as error:
-            raise ModelUnreadable(
-                f"{path} is not a readable safetensors file: {error}. Fetch it again."
-            ) from None
+            raise ModelUnreadable(f"{path} is not a readable safetensors file: {error}. Fetch it again.") from None
 
 
 def shards(folder: Path) -> list[Path]:
@@ -76,9 +74,7 @@ def shards(folder: Path) -> list[Path]:
     paths = [folder / name for name in names]
     for path in paths:
         if path.parent != folder or not path.is_file():
-            raise ModelUnreadable(
-                f"{folder} lacks {path.name}. Fetch the missing file, or the whole folder again."
-            )
+            raise ModelUnreadable(f"{folder} lacks {path.name}. Fetch the missing file, or the whole folder again.")
     return paths
 
 
@@ -96,9 +92,7 @@ def original_name(name: str) -> str:
 
 def _check(folder: Path, name: str, tensor: Tensor, expected: dict[str, tuple[int, ...]]) -> None:
     if name not in expected:
-        raise ModelUnreadable(
-            f"{folder} holds a tensor {name!r} that a Qwen2-VL of its config does not have."
-        )
+        raise ModelUnreadable(f"{folder} holds a tensor {name!r} that a Qwen2-VL of its config does not have.")
     if tuple(tensor.shape) != expected[name]:
         raise ModelUnreadable(
             f"{folder}: tensor {name!r} has shape {tuple(tensor.shape)}, its config asks for {expected[name]}."

@@ -89,9 +89,7 @@ class Runner(Protocol):
         """An empty cache for `capacity` tokens."""
         ...
 
-    def extend(
-        self, cache: Cache, inputs: Tokens | Embeddings, positions: Positions, rows: int = 1
-    ) -> Prediction:
+    def extend(self, cache: Cache, inputs: Tokens | Embeddings, positions: Positions, rows: int = 1) -> Prediction:
         """Append tokens or one group's embeddings to the cache; predict after the last `rows` of them.
 
         `rows=0` computes no prediction. Raises ValueError when the cache has no room.

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge.errors import ModelUnreadable
+from edge.errors import DeviceUnusable, ModelUnreadable
 from edge.model.cache import KVCache
 from edge.model.config import Config, read_config
 from edge.model.qwen2vl import Qwen2VL
@@ -57,10 +57,10 @@ class PyTorchRunner:
     def load(cls, folder: Path, device: str = "auto", dtype: str = "auto") -> PyTorchRunner:
         """Raises ModelUnreadable, WrongArchitecture."""
         config = read_config(folder)
-        where = choose_device(device)
-        number = choose_dtype(config.dtype if dtype == "auto" else dtype, where)
-        model = load_model(folder, config, number, where)
-        return cls(model, _facts(folder, config, number))
+        chosen_device = choose_device(device)
+        chosen_dtype = choose_dtype(config.dtype if dtype == "auto" else dtype, chosen_device)
+        facts = _facts(folder, config, chosen_dtype)  # before the weights: quick to read, quick to fail
+        return cls(load_model(folder, config, chosen_dtype, chosen_device), facts)
 
     @torch.inference_mode()
     def encode(self, frames: NDArray[np.uint8]) -> PyTorchEmbeddings:
@@ -92,9 +92,18 @@ class PyTorchRunner:
 
 
 def choose_device(name: str) -> torch.device:
+    """Raises DeviceUnusable."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DeviceUnusable(
+            f"the device {name!r} cannot be used: {reason} Choose --device cpu, cuda or auto."
+        ) from None
+    return device
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
@@ -124,8 +133,10 @@ def _stop_tokens(folder: Path) -> tuple[int, ...]:
     """What ends an answer: generation_config.json, else config.json, as the model's makers wrote it."""
     for name in ("generation_config.json", "config.json"):
         path = folder / name
-        if path.exists():
-            found = json.loads(path.read_text()).get("eos_token_id")
-            if found is not None:
-                return tuple(found) if isinstance(found, list) else (found,)
+        try:
+            found = json.loads(path.read_text()).get("eos_token_id") if path.exists() else None
+        except (OSError, ValueError, AttributeError) as error:
+            raise ModelUnreadable(f"{path} cannot be read: {error}. Fetch the file again.") from None
+        if found is not None:
+            return tuple(found) if isinstance(found, list) else (found,)
     raise ModelUnreadable(f"{folder} names no eos_token_id in generation_config.json or config.json.")

@@ -25,9 +25,7 @@ class OverlaySink:
         self.path = Path(path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.open(
-                "wb"
-            ).close()  # fails here and now; the library opens the file at the first picture
+            self.path.open("wb").close()  # fails here and now; the library opens the file at the first picture
             self._file = av.open(str(self.path), "w", format="mp4")
         except OSError as error:
             raise SinkUnwritable(

@@ -28,6 +28,11 @@ class Source(Protocol):
     live: bool  # True: the world does not wait, old frames are dropped. False: the reader waits, nothing is lost
     name: str  # the address with credentials redacted
 
+    @property
+    def codec(self) -> str:
+        """How pictures come, such as "h264", once one has come; "" where nothing is decoded."""
+        ...
+
     def __iter__(self) -> Iterator[Frame]: ...
 
     def close(self) -> None:

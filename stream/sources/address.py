@@ -81,14 +81,12 @@ def open_source(
     first = opens(where.target, **options)
     if not first.live:
         return first
-    return Reconnecting(
-        lambda: opens(where.target, **options), name=first.name, patient=patient, on_status=on_status
-    )
+    return Reconnecting(lambda: opens(where.target, **options), name=first.name, patient=patient, on_status=on_status)
 
 
 def _registered(scheme: str, text: str, rest: str, has_slashes: bool) -> Address:
     if scheme not in LOCAL:
-        return Address(scheme, text)
+        return Address(scheme, scheme + text[len(scheme) :])  # FFmpeg knows its protocols in lower case only
     if scheme != "camera" and has_slashes:  # file:///home/my%20clip.mp4
         rest = unquote(rest)
     if scheme == "file" and Path(rest).is_dir():

@@ -45,6 +45,7 @@ class CameraSource:
         self._kind = FORMATS.get(platform, "v4l2")
         self._device = _device(device or "0", self._kind, devices)
         self.name = f"camera:{device or '0'}"
+        self.codec = ""
         self.corrupt = 0  # pictures that came broken over the cable
         self._devices = devices
         self._open_device = open
@@ -86,6 +87,7 @@ class CameraSource:
         try:
             with self._open_device(self._device, self._kind, dict(self._options)) as container:
                 track = video_track(container, self.name)
+                self.codec = track.codec_context.name
                 clock = ArrivalClock()
                 for picture in pictures(container, track, self._count_corrupt):
                     now = time.monotonic()
@@ -109,9 +111,7 @@ class CameraSource:
         if isinstance(error, FileNotFoundError):
             return SourceNotFound(f"{self.name}: there is no {self._device}. {self._found()}")
         if "busy" in reason.lower():
-            return ConnectionFailed(
-                f"{self.name}: another program uses {self._device}. Close it and try again."
-            )
+            return ConnectionFailed(f"{self.name}: another program uses {self._device}. Close it and try again.")
         return ConnectionFailed(f"{self.name}: {self._device} gives no pictures ({reason}).")
 
     def _found(self) -> str:

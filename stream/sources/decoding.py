@@ -63,16 +63,17 @@ class FileClock:
 
     def __init__(self, track: av.VideoStream) -> None:
         self._step = 1 / float(track.average_rate or FALLBACK_FPS)
-        self._first: float | None = None
+        self._origin: float | None = None  # the track's own time of pts 0
         self._last: float | None = None
 
     def pts(self, own: float | None) -> float:
-        if self._last is None:
-            self._first, self._last = own, 0.0
-        elif own is None or self._first is None:
-            self._last += self._step
+        expected = 0.0 if self._last is None else self._last + self._step
+        if own is not None and self._origin is None:
+            self._origin = own - expected
+        if own is None or self._origin is None:
+            self._last = expected
         else:
-            self._last = max(self._last, own - self._first)
+            self._last = max(self._last or 0.0, own - self._origin)
         return self._last
 
 

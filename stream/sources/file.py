@@ -32,6 +32,7 @@ class FileSource:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self.name = str(path)
+        self.codec = ""
         self.corrupt = 0  # pieces of data that could not be decoded, in the latest iteration
         self._closed = threading.Event()
         self._check()
@@ -49,9 +50,7 @@ class FileSource:
     def _check(self) -> None:
         """Says what is wrong now, not after a model has been loaded."""
         if self._path.is_dir():
-            raise SourceUnreadable(
-                f"{self.name}: this is a folder; pictures in it are read as `folder:{self.name}`."
-            )
+            raise SourceUnreadable(f"{self.name}: this is a folder; pictures in it are read as `folder:{self.name}`.")
         if not self._path.exists():
             raise SourceNotFound(f"{self.name}: there is no such file.")
         if self._path.is_file() and self._path.stat().st_size == 0:
@@ -79,6 +78,7 @@ class FileSource:
         num_frames = expected = 0
         with self._open() as container:
             track = video_track(container, self.name)
+            self.codec = track.codec_context.name
             track.thread_type = "AUTO"  # by frame too: nobody waits for the newest one
             clock = FileClock(track)
             expected = track.frames  # 0 where the file does not say
@@ -86,9 +86,7 @@ class FileSource:
                 for picture in pictures(container, track, self._count_corrupt):
                     if picture is not None:
                         num_frames += 1
-                        yield Frame(
-                            to_pixels(picture), clock.pts(own_time(picture)), time.monotonic(), "file"
-                        )
+                        yield Frame(to_pixels(picture), clock.pts(own_time(picture)), time.monotonic(), "file")
             except av.error.FFmpegError as error:
                 if not num_frames:
                     raise self._unreadable(error) from None

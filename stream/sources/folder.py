@@ -26,6 +26,7 @@ class FolderSource:
             raise ValueError(f"fps {fps}: a folder needs a rate above 0.")
         self.name = str(path)
         self.fps = fps
+        self.codec = ""
         self.skipped = 0  # unreadable pictures in the latest iteration
         self._path = Path(path)
         self._closed = threading.Event()

@@ -31,9 +31,7 @@ from stream.sources.redaction import redact
 
 log = logging.getLogger(__name__)
 
-RECORDINGS = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp"}
-)
+RECORDINGS = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp"})
 NO_PICTURE = 30.0  # seconds in which data came but no picture; a keyframe every 20 s is the rarest seen
 
 # What an address may lead to. A playlist from the network must not open files of this machine.
@@ -64,6 +62,7 @@ class NetworkSource:
             raise ValueError(f"transport {transport!r}: known are 'tcp' and 'udp'.")
         self.name = redact(address)
         self.live = is_live(address) if live is None else live
+        self.codec = ""
         self.corrupt = 0  # pieces of data that could not be decoded
         self._address = address
         self._transport = transport
@@ -110,9 +109,7 @@ class NetworkSource:
             try:
                 frame = reading.next(self._read_timeout)
             except OutOfTime:
-                raise Stalled(
-                    f"{self.name}: connected, but nothing came for {self._read_timeout:g} s."
-                ) from None
+                raise Stalled(f"{self.name}: connected, but nothing came for {self._read_timeout:g} s.") from None
             except Ended:
                 return
             if frame is not None:
@@ -128,6 +125,7 @@ class NetworkSource:
         try:
             with self._open() as container:
                 track = video_track(container, self.name)
+                self.codec = track.codec_context.name
                 # By slice: threads by frame would hold back as many frames as there are cores.
                 track.thread_type = "SLICE" if self.live else "AUTO"
                 stamp = self._clock(container, track)
@@ -160,9 +158,7 @@ class NetworkSource:
             }
         return {"probesize": "500000", "analyzeduration": "500000", "protocol_whitelist": HTTP_PROTOCOLS}
 
-    def _clock(
-        self, container: av.container.InputContainer, track: av.VideoStream
-    ) -> Callable[[av.VideoFrame], Frame]:
+    def _clock(self, container: av.container.InputContainer, track: av.VideoStream) -> Callable[[av.VideoFrame], Frame]:
         from_start = FileClock(track)
         arrival = ArrivalClock()
         start = time.monotonic()
@@ -224,6 +220,4 @@ FAILURES: tuple[tuple[tuple[type[Any], ...], type[StreamError], str], ...] = (
 def is_live(address: str) -> bool:
     """By its name: recordings end in the suffix of a video file."""
     parts = urlsplit(address)
-    return not (
-        parts.scheme.lower().startswith("http") and PurePosixPath(parts.path).suffix.lower() in RECORDINGS
-    )
+    return not (parts.scheme.lower().startswith("http") and PurePosixPath(parts.path).suffix.lower() in RECORDINGS)

@@ -110,6 +110,11 @@ class Reconnecting:
             return dict(self._causes)
 
     @property
+    def codec(self) -> str:
+        """Of the latest connection."""
+        return "" if self._connection is None else self._connection.codec
+
+    @property
     def status(self) -> Status:
         return self._status
 

@@ -108,16 +108,14 @@ class SyntheticSource:
         }
         if unknown := set(options) - set(DEFAULTS):
             raise ValueError(f"{address}: unknown option {min(unknown)!r}; known are {', '.join(DEFAULTS)}.")
-        self.name = address
+        self.name, self.codec = address, ""
         self.live = options["live"] not in ("0", "false", "no")
         try:
             width, height = (int(side) for side in options["size"].split("x"))
             self.size, self.fps = (height, width), float(options["fps"])
             seed, seconds = int(options["seed"]), float(options["seconds"])
         except ValueError as error:
-            raise ValueError(
-                f"{address}: {error}. Write it like synthetic://?seed=3&size=448x336&fps=25."
-            ) from None
+            raise ValueError(f"{address}: {error}. Write it like synthetic://?seed=3&size=448x336&fps=25.") from None
         if min(*self.size, self.fps, seconds) <= 0:
             raise ValueError(f"{address}: size, fps and seconds must be positive.")
         self.scene = Scene(seed, width, height, seconds)
@@ -259,9 +257,7 @@ def _outside(
     return here, inward
 
 
-def _free(
-    here: NDArray[np.float64], direction: NDArray[np.float64], radius: float, room: NDArray[np.float64]
-) -> float:
+def _free(here: NDArray[np.float64], direction: NDArray[np.float64], radius: float, room: NDArray[np.float64]) -> float:
     axis = int(np.argmax(np.abs(direction)))
     ahead = room[axis] - radius - here[axis] if direction[axis] > 0 else here[axis] - radius
     return max(float(ahead), 0.0)
@@ -335,9 +331,7 @@ class _Grain:
     def add(self, picture: Pixels) -> Pixels:
         height, width = picture.shape[:2]
         need_rows, need_columns = -(-height // 1024), -(-width // 1024)
-        field = (
-            np.tile(self.FIELD, (need_rows + 1, need_columns + 1)) if max(height, width) > 512 else self.FIELD
-        )
+        field = np.tile(self.FIELD, (need_rows + 1, need_columns + 1)) if max(height, width) > 512 else self.FIELD
         top, left = self.rng.integers(field.shape[0] - height), self.rng.integers(field.shape[1] - width)
         grain = cv2.cvtColor(field[top : top + height, left : left + width], cv2.COLOR_GRAY2RGB)
         out = cv2.addWeighted(picture, 1.0, grain, self.strength, -128 * self.strength)
@@ -354,9 +348,7 @@ def _outline(points: list[tuple[float, float]]) -> Points:
 
 def _wheel(count: int, radii: tuple[float, ...], turn: float = 0.0) -> list[tuple[float, float]]:
     angles = 2 * np.pi * np.arange(count) / count + turn
-    return [
-        (radii[i % len(radii)] * np.cos(a), radii[i % len(radii)] * np.sin(a)) for i, a in enumerate(angles)
-    ]
+    return [(radii[i % len(radii)] * np.cos(a), radii[i % len(radii)] * np.sin(a)) for i, a in enumerate(angles)]
 
 
 OUTLINES = {

@@ -11,9 +11,7 @@ from stream.tasks.boxes import parse_boxes
 class Describe:
     choices: tuple[str, ...] = ()
 
-    def __init__(
-        self, prompt: str = "Describe the video.", name: str = "describe", max_tokens: int = 128
-    ) -> None:
+    def __init__(self, prompt: str = "Describe the video.", name: str = "describe", max_tokens: int = 128) -> None:
         self.name = name
         self.max_tokens = max_tokens
         self._prompt = prompt

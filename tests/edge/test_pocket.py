@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import edge
-from edge.engine import positions
 from edge.engine.engine import Engine
+from edge.engine.sampling import Sampling
 from edge.hub import POCKET
 from edge.model.patches import normalize, patchify
 from stream.frame import Group
@@ -76,23 +76,59 @@ def test_transformers_gives_the_same_tokens(engine: Engine, seed: int, groups: i
     text = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
     text = text.replace("<|video_pad|>", "<|video_pad|>" * (groups * 4 * 6))
     ids = tokenizer(text, return_tensors="pt").input_ids
-    frames = torch.from_numpy(np.stack([group.pixels for group in seen])).permute(0, 1, 4, 2, 3)
     out = theirs.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
         mm_token_type_ids=torch.where(ids == theirs.config.video_token_id, 2, 0).int(),
-        pixel_values_videos=patchify(normalize(frames), engine.runner.model.config.vision).flatten(0, 1),
+        pixel_values_videos=flat_patches(engine, np.stack([group.pixels for group in seen])),
         video_grid_thw=torch.tensor([[groups, 8, 12]]),
         max_new_tokens=48,
         do_sample=False,
     )
     said = tokenizer.decode(out[0, ids.shape[1] :])
     assert said.removesuffix("<|im_end|>") == ours.removesuffix("<|im_end|>")
-    assert groups <= max(4, 6)  # within this, every version of transformers places text alike
 
 
-def test_positions_of_a_window_fit_the_model(engine: Engine) -> None:
-    assert positions.after(12, 8, 4, 7) < engine.runner.facts.max_positions
+@pytest.mark.parametrize("second_turn", [False, True])
+def test_a_conversation_with_pictures_and_a_clip_agrees_with_transformers(engine: Engine, second_turn: bool) -> None:
+    """Through `Engine.chat`: a picture, a clip of three groups, text around them, and a turn that reuses memory."""
+    transformers = pytest.importorskip("transformers")
+    picture = Scene(11).render(0.0, 112, 112)
+    clip = np.concatenate([group.pixels for group in window(12, 3)])
+    content = [{"type": "image", "image": picture}, {"type": "text", "text": "A picture, and a clip:"},
+               {"type": "video", "video": clip}, {"type": "text", "text": "Describe the video."}]  # fmt: skip
+    messages = [{"role": "user", "content": content}]
+    if second_turn:
+        first = engine.chat(messages, sampling=Sampling(max_tokens=24))
+        messages += [{"role": "assistant", "content": "".join(first).removesuffix("<|im_end|>")},
+                     {"role": "user", "content": "Is anything moving?"}]  # fmt: skip
+    reply = engine.chat(messages, sampling=Sampling(max_tokens=32))
+    ours = "".join(reply)
+    assert (reply.usage.reused_tokens > reply.usage.visual_tokens) == second_turn
+    assert reply.usage.visual_tokens == 16 + 3 * 24
+
+    theirs = transformers.Qwen2VLForConditionalGeneration.from_pretrained(POCKET, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(POCKET)
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    text = text.replace("<|image_pad|>", "<|image_pad|>" * 16).replace("<|video_pad|>", "<|video_pad|>" * 72)
+    ids = tokenizer(text, return_tensors="pt").input_ids
+    kinds = torch.zeros_like(ids, dtype=torch.int)
+    kinds[ids == theirs.config.image_token_id], kinds[ids == theirs.config.video_token_id] = 1, 2
+    out = theirs.generate(
+        input_ids=ids, attention_mask=torch.ones_like(ids), mm_token_type_ids=kinds,
+        pixel_values=flat_patches(engine, picture[None, None].repeat(2, 1)),
+        image_grid_thw=torch.tensor([[1, 8, 8]]),
+        pixel_values_videos=flat_patches(engine, clip.reshape(3, 2, 112, 168, 3)),
+        video_grid_thw=torch.tensor([[3, 8, 12]]), max_new_tokens=32, do_sample=False,
+    )  # fmt: skip
+    said = tokenizer.decode(out[0, ids.shape[1] :])
+    assert said.removesuffix("<|im_end|>") == ours.removesuffix("<|im_end|>")
+
+
+def flat_patches(engine: Engine, frames: np.ndarray) -> torch.Tensor:
+    """(groups, 2, height, width, 3) bytes as the patches `transformers` takes."""
+    normal = normalize(torch.from_numpy(frames).permute(0, 1, 4, 2, 3))
+    return patchify(normal, engine.runner.model.config.vision).flatten(0, 1)
 
 
 def test_probabilities_of_yes_and_no_are_probabilities(engine: Engine) -> None:

@@ -74,6 +74,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of clips."""
     folder = tmp_path_factory.mktemp("media")
     _write_video(folder / "clip.mp4", container_options={"movflags": "faststart"})
+    _write_video(folder / "segment.ts")
     _write_video(folder / "large.mp4", size=(160, 240))
     _write_video(folder / "bframes.mp4", bframes=2)
     _write_video(folder / "mpeg4.mp4", codec="mpeg4")
@@ -124,7 +125,7 @@ class Grumpy(BaseHTTPRequestHandler):
     """`/404` answers 404, and so on."""
 
     def do_GET(self) -> None:
-        self.send_error(int(self.path.strip("/")))
+        self.send_error(int(self.path.split("?")[0].strip("/")))
 
     def log_message(self, format: str, *args: object) -> None:
         pass

@@ -40,8 +40,8 @@ SHOWN = {
     "rtsp://:SECRET@camera/live": "rtsp://***@camera/live",
     "rtsp://USER:@camera/live": "rtsp://***@camera/live",
     "rtsp://USER:SECRET@[fe80::1]:554/live": "rtsp://***@[fe80::1]:554/live",
-    "rtsp://USER:SECRET@[fe80::1]/cam@1": "rtsp://***@[fe80::1]/cam@1",
-    "rtsp://USER:SECRET@10.0.0.10/cam@1": "rtsp://***@10.0.0.10/cam@1",
+    "rtsp://USER:SECRET@[fe80::1]/cam@1": "rtsp://***@1",
+    "rtsp://USER:SECRET@10.0.0.10/cam@1": "rtsp://***@1",
     "  rtsp://USER:SECRET@camera/live  ": "rtsp://***@camera/live",
     "rtsp+tcp://USER:SECRET@camera/live": "rtsp+tcp://***@camera/live",
     "unknown://USER:SECRET@camera/live": "unknown://***@camera/live",
@@ -78,17 +78,17 @@ SHOWN = {
     "USER:SECRET@camera/live": "***@camera/live",
     # Secrets in the query
     "http://camera/live?token=SECRET": "http://camera/live?token=***",
-    "http://camera/live?a=1&password=SECRET&b=2": "http://camera/live?a=1&password=***&b=2",
-    "http://camera/live?user=USER&pwd=SECRET": "http://camera/live?user=***&pwd=***",
+    "http://camera/live?a=1&password=SECRET&b=2": "http://camera/live?a=1&password=***",
+    "http://camera/live?user=USER&pwd=SECRET": "http://camera/live?user=***",
     "http://camera/live?auth=SECRET": "http://camera/live?auth=***",
     "http://camera/live?Access_Token=SECRET": "http://camera/live?Access_Token=***",
     "http://camera/live?apiKey=SECRET": "http://camera/live?apiKey=***",
     "http://camera/live?X-Amz-Signature=SECRET": "http://camera/live?X-Amz-Signature=***",
-    "http://camera/live?loginuse=USER&loginpas=SECRET": "http://camera/live?loginuse=***&loginpas=***",
+    "http://camera/live?loginuse=USER&loginpas=SECRET": "http://camera/live?loginuse=***",
     "http://camera/live?pass%77ord=SECRET": "http://camera/live?pass%77ord=***",
     "http://camera/live?password=SEC/RET:SECRET": "http://camera/live?password=***",
-    "http://camera/live?password=SEC&RET&b=2": "http://camera/live?password=***&b=2",
-    "http://camera/live?password=SEC RET&b=2": "http://camera/live?password=***&b=2",
+    "http://camera/live?password=SEC&RET&b=2": "http://camera/live?password=***",
+    "http://camera/live?password=SEC RET&b=2": "http://camera/live?password=***",
     "http://camera/live?password=SEC#RET": "http://camera/live?password=***",
     "http://camera/live?token=SEC_RET==": "http://camera/live?token=***",
     "http://camera/live;password=SECRET": "http://camera/live;password=***",
@@ -97,6 +97,8 @@ SHOWN = {
     # Addresses in addresses
     "http://proxy.lan/?src=rtsp://USER:SECRET@camera/live": "http://proxy.lan/?src=rtsp://***@camera/live",
     "http://proxy.lan/?src=rtsp%3A%2F%2FUSER%3ASECRET%40camera": "http://proxy.lan/?src=***",
+    "http://proxy.lan/?src=rtsp%253A%252F%252FUSER%253ASECRET%2540camera": "http://proxy.lan/?src=***",
+    "http://proxy.lan/?name=my%20cam": "http://proxy.lan/?name=my%20cam",
     # Logins in the path, as XMEye cameras want them
     "rtsp://camera:554/user=USER_password=SECRET_channel=1_stream=0.sdp": "rtsp://camera:554/user=***",
     "rtsp://camera:554/user=USER&password=SECRET&channel=1": "rtsp://camera:554/user=***",
@@ -106,7 +108,8 @@ TEXTS = {
     "[Errno 1] Unauthorized: 'rtsp://USER:SECRET@camera/live'": ("[Errno 1] Unauthorized: 'rtsp://***@camera/live'"),
     "cannot open rtsp://USER:SEC@RET@camera/live (401)": "cannot open rtsp://***@camera/live (401)",
     'in "http://camera/?password=SECRET" at once': 'in "http://camera/?password=*** at once',
-    "rtsp://USER:SECRET@one/a, rtsp://USER:SECRET@two/b": "rtsp://***@one/a, rtsp://***@two/b",
+    "rtsp://USER:SECRET@one/a, rtsp://USER:SECRET@two/b": "rtsp://***@two/b",  # could be one password
+    "at rtsp://USER:SECRET@one/a, rtsp://USER:SECRET@two/b": "at rtsp://***@one/a, rtsp://***@two/b",
     "first rtsp://one/a then rtsp://USER:SECRET@two/b": "first rtsp://one/a then rtsp://***@two/b",
     "source=rtsp://USER:SECRET@one/a": "source=rtsp://***@one/a",
     "<rtsp://USER:SECRET@one/a>": "<rtsp://***@one/a>",
@@ -128,7 +131,7 @@ def test_what_is_redacted_stays_as_it_is(typed: str) -> None:
     assert redact(redact(typed)) == redact(typed)
 
 
-passwords = st.text(st.characters(exclude_categories=("Cs",)), max_size=20).map(lambda text: f"«{text}»")
+passwords = st.text(st.sampled_from("@:/?#&=% '\"\\[]();,<>\n\tab.1-_|~$é"), max_size=12).map(lambda text: f"«{text}»")
 
 
 @given(passwords)
@@ -136,21 +139,29 @@ def test_no_password_is_so_strange_that_it_shows(password: str) -> None:
     for typed in (
         f"rtsp://user:{password}@10.0.0.10:554/live",
         f"rtsp://user:{password}@camera/live",
-        f"http://camera/live?password={password.replace('&', '')}",
+        f"http://camera/live?a=1&password={password}&b=2",
+        f"http://user:{password}@camera.lan/live?password={password}",
     ):
         assert "«" not in redact(typed) and "»" not in redact(typed)
+
+
+@pytest.mark.parametrize("part", [":", "a:", "@", "a:@", "://", "a://", "&a=", "?a=", "/user", "%25", "?a=%25"])
+def test_a_very_long_text_takes_no_time(part: str) -> None:
+    redact(f"rtsp://camera/{part * 20_000}")
+    redact(part * 20_000)
 
 
 def test_in_doubt_more_is_hidden_than_needed() -> None:
     """It could be the path "cam@1" of a camera; it could be the user "camera" with the password "554/cam"."""
     assert redact("rtsp://camera:554/cam@1") == "rtsp://***@1"
+    assert redact("http://camera/live?password=half@half") == "http://***"
 
 
 @pytest.mark.parametrize(
     ("typed", "scheme", "target"),
     [
         ("rtsp://u:p@camera/live", "rtsp", "rtsp://u:p@camera/live"),
-        ("RTSP://camera/live", "rtsp", "RTSP://camera/live"),
+        ("RTSP://Camera/Live", "rtsp", "rtsp://Camera/Live"),
         (" rtsps://camera/live ", "rtsps", "rtsps://camera/live"),
         ("http://camera/video.mjpg", "http", "http://camera/video.mjpg"),
         ("https://camera/clip.mp4", "https", "https://camera/clip.mp4"),

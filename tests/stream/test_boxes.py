@@ -122,9 +122,7 @@ def test_three_equal_boxes_in_a_row_may_be_real():
 
 
 def test_four_equal_boxes_out_of_step_may_be_real():
-    text = "dog" + "".join(
-        f"({x},{y}),({x + 80},{y + 90})" for x, y in ((0, 3), (105, 60), (190, 7), (350, 44))
-    )
+    text = "dog" + "".join(f"({x},{y}),({x + 80},{y + 90})" for x, y in ((0, 3), (105, 60), (190, 7), (350, 44)))
 
     assert len(parse_boxes(text).boxes) == 4
 

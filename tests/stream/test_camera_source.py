@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def test_a_camera_gives_frames_by_their_arrival() -> None:
     assert len(frames) == 15
     assert frames[0].pixels.shape == (48, 64, 3)
     assert {frame.clock for frame in frames} == {"arrival"}
-    assert all(a.pts <= b.pts <= b.captured for a, b in zip(frames, frames[1:], strict=False))
+    assert all(a.pts <= b.pts <= b.captured for a, b in pairwise(frames))
     assert source.live and source.name == "camera:0"
 
 

@@ -8,6 +8,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -98,10 +99,10 @@ def test_the_packets_are_the_clip_round_after_round(talk: Talk, server: RtspServ
             rtp.append(Packet.from_bytes(packet))
         if sum(packet.marker for packet in rtp) == FPS + 1:
             break
-    steps = {(b.sequence - a.sequence) % 2**16 for a, b in zip(rtp, rtp[1:], strict=False)}
+    steps = {(b.sequence - a.sequence) % 2**16 for a, b in pairwise(rtp)}
     assert steps == {1}
     times = [packet.timestamp for packet in rtp if packet.marker]
-    assert {b - a for a, b in zip(times, times[1:], strict=False)} == {90_000 // FPS}
+    assert {b - a for a, b in pairwise(times)} == {90_000 // FPS}
     nals = depacketize(packet.payload for packet in rtp)
     expected = [nal for picture in server.clip.pictures for nal in picture.nals]
     first_again = len(nals) - len(expected)
@@ -172,9 +173,10 @@ def test_ffmpeg_sees_every_picture(media: Path, transport: str, name: str) -> No
         track = container.streams.video[0]
         assert (track.codec_context.width, track.codec_context.height) == (160, 120)
         frames = [frame for frame, _ in zip(container.decode(track), range(FPS - 3), strict=False)]
-    times = [frame.time for frame in frames]
-    assert times == sorted(times, key=float)
-    assert all(a != b for a, b in zip(times, times[1:], strict=False))
+    times = [frame.time for frame in frames if frame.time is not None]  # FFmpeg gives the first one none
+    assert len(times) >= len(frames) - 1
+    assert times == sorted(times)
+    assert all(a != b for a, b in pairwise(times))
 
 
 def test_several_viewers_at_once(server: RtspServer) -> None:
@@ -201,7 +203,7 @@ def test_the_times_tell_how_long_a_stall_was(server: RtspServer, talk: Talk) -> 
     threading.Timer(0.3, server.resume).start()
     while len(times) < 40:
         times.append(next(pictures).timestamp)
-    assert max(b - a for a, b in zip(times, times[1:], strict=False)) > 0.25 * 90_000
+    assert max(b - a for a, b in pairwise(times)) > 0.25 * 90_000
 
 
 def test_a_refusing_server_keeps_its_viewers_and_its_port(server: RtspServer, talk: Talk) -> None:

@@ -190,9 +190,7 @@ def test_the_size_is_chosen_once_from_the_first_frame():
         asked.append((height, width))
         return 28, 56
 
-    made = list(
-        groups([frame(0.0, (90, 120)), frame(0.5, (90, 120)), frame(1.0, (9, 12))], 2.0, choose_size=choose)
-    )
+    made = list(groups([frame(0.0, (90, 120)), frame(0.5, (90, 120)), frame(1.0, (9, 12))], 2.0, choose_size=choose))
 
     assert asked == [(90, 120)]
     assert {group.pixels.shape for group in made} == {(2, 28, 56, 3)}
@@ -253,9 +251,7 @@ def test_hold_must_be_a_time_and_the_size_must_come_from_one_place():
 
 # The laws
 
-steps = st.lists(
-    st.tuples(st.one_of(st.floats(0, 0.6), st.floats(0, 12)), st.sampled_from([8, 9])), max_size=40
-)
+steps = st.lists(st.tuples(st.one_of(st.floats(0, 0.6), st.floats(0, 12)), st.sampled_from([8, 9])), max_size=40)
 
 
 @settings(deadline=None)

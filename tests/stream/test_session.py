@@ -20,9 +20,7 @@ SIZE = (28, 28)
 class Stage:
     """A session with its law checked at every group, every answer and every event."""
 
-    def __init__(
-        self, source, *, tasks=None, sinks=(), answers="A dog.", on_append=None, on_answer=None, **more
-    ):
+    def __init__(self, source, *, tasks=None, sinks=(), answers="A dog.", on_append=None, on_answer=None, **more):
         self.sink = FakeSink()
         self.engine = FakeEngine(
             answers,
@@ -221,9 +219,7 @@ def test_duration_of_a_live_source_counts_the_wall_even_when_nothing_comes():
 def test_duration_ends_a_busy_live_source():
     now = [0.0]
     busy = FakeSource([*frames(400, 2.0), threading.Event()], live=True)
-    stage = Stage(
-        busy, duration=20.0, clock=lambda: now[0], on_append=lambda group: now.__setitem__(0, now[0] + 30.0)
-    )
+    stage = Stage(busy, duration=20.0, clock=lambda: now[0], on_append=lambda group: now.__setitem__(0, now[0] + 30.0))
     summary = stage.run()
 
     assert summary.ended == "duration"
@@ -286,9 +282,7 @@ def test_stop_in_the_middle_of_a_round_analyses_no_more_of_it():
 
 
 def test_stop_ends_an_answer_in_the_middle():
-    stage = Stage(
-        FakeSource(frames(20, 2.0)), answers="word " * 1000, on_text=lambda task, piece: stage.session.stop()
-    )
+    stage = Stage(FakeSource(frames(20, 2.0)), answers="word " * 1000, on_text=lambda task, piece: stage.session.stop())
     summary = stage.run()
 
     assert (summary.events, summary.ended) == (0, "stopped")

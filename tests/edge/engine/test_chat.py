@@ -7,10 +7,10 @@ import pytest
 
 from edge.engine.chat import read
 from edge.engine.engine import Engine
-from edge.engine.limits import Limits, PixelLimits
 from edge.engine.prompt import Slot, lay_out
 from edge.engine.sampling import Sampling
 from edge.errors import BadMessage, PromptTooLong
+from edge.media.limits import Limits, PixelLimits
 from stream.errors import BadPicture
 
 LIMITS = Limits(PixelLimits(28 * 28, 200 * 200), PixelLimits(28 * 28, 200 * 200))

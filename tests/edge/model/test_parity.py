@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from edge.engine import positions
 from edge.model.cache import KVCache
 from edge.model.config import parse_config, read_config
 from edge.model.qwen2vl import Qwen2VL
@@ -108,7 +109,7 @@ def test_greedy_tokens_are_the_same(case: Case, tmp_path: Path) -> None:
     theirs, ours = twins(case, tmp_path, torch.float32)
     inputs = prompt(case)
     expected = theirs.generate(**inputs, max_new_tokens=12, do_sample=False, eos_token_id=None, pad_token_id=0)
-    assert our_greedy(ours, inputs, theirs, 12) == expected[0, inputs["input_ids"].shape[1] :].tolist()
+    assert our_greedy(ours, inputs, case, 12) == expected[0, inputs["input_ids"].shape[1] :].tolist()
 
 
 @pytest.mark.parametrize("spelling", ["original", "transformers 5"])
@@ -144,7 +145,7 @@ def test_the_true_2b_widths_agree_within_the_noise_of_attention_kernels(tmp_path
         sdpa = theirs(**inputs).logits[0, -1].double()
         theirs.set_attn_implementation("eager")
         eager = theirs(**inputs).logits[0, -1].double()
-        mine = our_logits(ours, inputs, theirs)[-1].double()
+        mine = our_logits(ours, inputs, case)[-1].double()
     floor, distance = (sdpa - eager).norm() / sdpa.norm(), (sdpa - mine).norm() / sdpa.norm()
     print(f"2B widths, bf16: noise floor (sdpa - eager) {floor:.2e}, ours - sdpa {distance:.2e}")
     assert distance <= 1.5 * floor
@@ -206,35 +207,38 @@ def our_embeddings(ours: Qwen2VL, inputs: dict[str, torch.Tensor]) -> torch.Tens
     return x
 
 
-def our_positions(inputs: dict[str, torch.Tensor], theirs: Any) -> torch.Tensor:
-    keys = ("input_ids", "mm_token_type_ids", "image_grid_thw", "video_grid_thw")
-    positions, _ = theirs.model.get_rope_index(**{key: inputs[key] for key in keys if key in inputs})
-    return positions[:, 0]
+def our_positions(case: Case) -> torch.Tensor:
+    """Text, <|vision_start|>, the visual, <|vision_end|>, text ... by the engine's own rule."""
+    parts: list[int | tuple[int, int, int]] = []
+    for part in case.prompt:
+        parts += [part] if isinstance(part, int) else [1, part[1:], 1]
+    return torch.from_numpy(positions.prompt(parts))
 
 
 @torch.inference_mode()
-def our_logits(ours: Qwen2VL, inputs: dict[str, torch.Tensor], theirs: Any) -> torch.Tensor:
+def our_logits(ours: Qwen2VL, inputs: dict[str, torch.Tensor], case: Case) -> torch.Tensor:
     x = our_embeddings(ours, inputs)
     cache = KVCache(ours.config.language, len(x), x.dtype, x.device)
-    return ours.logits(ours.extend(cache, x, our_positions(inputs, theirs)))
+    return ours.logits(ours.extend(cache, x, our_positions(case)))
 
 
 @torch.inference_mode()
-def our_greedy(ours: Qwen2VL, inputs: dict[str, torch.Tensor], theirs: Any, count: int) -> list[int]:
-    x, positions = our_embeddings(ours, inputs), our_positions(inputs, theirs)
+def our_greedy(ours: Qwen2VL, inputs: dict[str, torch.Tensor], case: Case, count: int) -> list[int]:
+    x, at = our_embeddings(ours, inputs), our_positions(case)
+    following = int(at.max()) + 1
     cache = KVCache(ours.config.language, len(x) + count, x.dtype, x.device)
     tokens: list[int] = []
     for step in range(count):
-        tokens.append(int(ours.logits(ours.extend(cache, x, positions)[-1]).argmax()))
+        tokens.append(int(ours.logits(ours.extend(cache, x, at)[-1]).argmax()))
         x = ours.embed(torch.tensor(tokens[-1:]))
-        positions = torch.full((3, 1), int(our_positions(inputs, theirs).max()) + 1 + step)
+        at = torch.full((3, 1), following + step)
     return tokens
 
 
 def both_logits(case: Case, theirs: Any, ours: Qwen2VL) -> tuple[torch.Tensor, torch.Tensor]:
     inputs = prompt(case)
     with torch.inference_mode():
-        return theirs(**inputs).logits[0], our_logits(ours, inputs, theirs)
+        return theirs(**inputs).logits[0], our_logits(ours, inputs, case)
 
 
 def relative_error(a: torch.Tensor, b: torch.Tensor) -> float:

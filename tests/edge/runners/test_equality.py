@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.engine import positions
 from edge.engine.context import Context
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
@@ -37,9 +38,15 @@ class Recorder(PyTorchRunner):
         return prediction
 
 
-@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+GPU = pytest.param(("cuda", "bfloat16"), marks=pytest.mark.gpu, id="cuda-bfloat16")
+
+
+@pytest.fixture(scope="module", params=[("cpu", "float32"), ("cpu", "bfloat16"), GPU], ids=str)
 def runner(request: pytest.FixtureRequest) -> Recorder:
-    loaded = PyTorchRunner.load(POCKET, device="cpu", dtype=request.param)
+    device, dtype = request.param
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device here")
+    loaded = PyTorchRunner.load(POCKET, device=device, dtype=dtype)
     recorder = Recorder(loaded.model, loaded.facts)
     recorder.watch()
     return recorder
@@ -92,7 +99,7 @@ def test_every_step_of_a_growing_and_rebuilt_window_is_bit_identical(
     assert context.window is not None and len(context.window) <= MAX_GROUPS
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.sampled_from(["append", "append", "ask", "abandon", "gap", "twin"]), min_size=3, max_size=14))
 def test_no_history_leaves_a_trace(runner: Recorder, open_context: Callable[[], Context], actions: list[str]) -> None:
     """Adversarial histories: answers read or abandoned midway, gaps, groups equal to the one before."""
@@ -119,3 +126,29 @@ def test_another_size_of_frames_starts_anew(runner: Recorder, open_context: Call
         context.append(groups[index])
     assert context.window is not None and context.window.first == 2
     assert_same(runner, context, fresh_context(open_context, groups, context), "What changed?")
+
+
+def test_a_cache_that_grew_for_a_long_question_is_bit_identical(
+    runner: Recorder, open_context: Callable[[], Context]
+) -> None:
+    context, groups = open_context(), {}
+    for index in range(3):
+        groups[index] = group(index)
+        context.append(groups[index])
+    "".join(context.answer("Is there a circle? " * 200, max_tokens=3))
+    assert_same(runner, context, fresh_context(open_context, groups, context), "What changed?")
+
+
+def test_a_copied_cache_is_independent(runner: Recorder) -> None:
+    tokens = np.arange(20)
+    cache = runner.cache(40)
+    runner.extend(cache, tokens, positions.text(0, 20), rows=0)
+    twin = cache.copy()
+    one = runner.extend(cache, tokens[:5], positions.text(20, 5)).logits()
+    runner.extend(twin, tokens[5:10], positions.text(20, 5))
+    twin.crop(20)
+    assert np.array_equal(runner.extend(twin, tokens[:5], positions.text(20, 5)).logits(), one)
+    with pytest.raises(ValueError, match="do not fit"):
+        runner.extend(twin, tokens, positions.text(25, 20))
+    with pytest.raises(ValueError, match="crop"):
+        twin.crop(26)

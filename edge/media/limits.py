@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import BadMessage, ModelUnreadable
-from stream.resize import CELL
+from stream.resize import CELL, smart_resize
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,12 @@ class Limits:
         image = _limits_in(folder / "preprocessor_config.json") or IMAGE
         video = _limits_in(folder / "video_preprocessor_config.json")
         return cls(image, video or (image if image.max_pixels < VIDEO.max_pixels else VIDEO))
+
+    def frame_size(self, height: int, width: int, *, max_pixels: int) -> tuple[int, int]:
+        """(height, width) at which a stream's frames are looked at: as the model likes videos, within `max_pixels`."""
+        most = min(self.video.max_pixels, max_pixels)
+        least = min(self.video.min_pixels, most)
+        return smart_resize(height, width, factor=self.cell, min_pixels=least, max_pixels=most)
 
 
 def _limits_in(path: Path) -> PixelLimits | None:

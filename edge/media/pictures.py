@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from edge.engine import addresses
 from edge.errors import BadMessage
+from edge.media import addresses
 from stream.errors import BadPicture
 from stream.frame import Pixels
 

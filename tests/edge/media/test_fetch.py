@@ -8,7 +8,7 @@ import pytest
 from edge.errors import BadMessage
 
 httpx = pytest.importorskip("httpx", reason="httpx is not installed")
-fetching = pytest.importorskip("edge.engine.fetch")
+fetching = pytest.importorskip("edge.media.fetch")
 
 
 def fetch(handler, url: str = "https://user:secret@host/a.png?token=secret", **settings) -> bytes:
@@ -75,7 +75,7 @@ def test_a_picture_may_come_from_the_network(monkeypatch: pytest.MonkeyPatch) ->
 
     from PIL import Image
 
-    from edge.engine.pictures import read_picture
+    from edge.media.pictures import read_picture
 
     file = io.BytesIO()
     Image.fromarray(np.full((9, 9, 3), 77, np.uint8)).save(file, "png")

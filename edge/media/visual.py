@@ -23,10 +23,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engine import addresses
-from edge.engine.limits import MOST_PIXELS, Limits, PixelLimits
-from edge.engine.pictures import checked_array, read_picture
 from edge.errors import BadMessage
+from edge.media import addresses
+from edge.media.limits import MOST_PIXELS, Limits, PixelLimits
+from edge.media.pictures import checked_array, read_picture
 from stream.frame import Frame, Pixels
 from stream.resize import resize, smart_resize
 from stream.sampler import ChooseSize, groups
@@ -214,8 +214,8 @@ def _choose_size(part: Part, limits: PixelLimits, cell: int, num_frames: int | N
 
 
 def _limits_of(part: Part, limits: PixelLimits, num_frames: int | None) -> PixelLimits:
-    low = int(_number(part, "min_pixels", limits.min_pixels))
-    high = int(_number(part, "max_pixels", limits.max_pixels))
+    low = int(_number(part, "min_pixels", min(limits.min_pixels, _number(part, "max_pixels", math.inf))))
+    high = int(_number(part, "max_pixels", max(limits.max_pixels, low)))
     if low > MOST_PIXELS:
         raise BadMessage(f"'min_pixels' is {low}; a picture of {MOST_PIXELS} pixels is the largest possible.")
     if num_frames is not None and "total_pixels" in part:

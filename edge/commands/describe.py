@@ -42,10 +42,7 @@ class Answer:
         for _ in self._reply:
             pass
         parsed, usage = parse_boxes(self._reply.text), self._reply.usage
-        boxes = [
-            {"label": box.label, "x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2}
-            for box in parsed.boxes
-        ]
+        boxes = [{"label": box.label, "x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2} for box in parsed.boxes]
         tokens = {"visual": usage.visual_tokens, "text": usage.text_tokens, "written": usage.generated_tokens}
         return {
             "file": self.file,
@@ -56,11 +53,19 @@ class Answer:
         }
 
 
-def describe_file(engine: Engine, file: str, prompt: str, *, fps: float, max_tokens: int) -> Answer:
+def describe_file(
+    engine: Engine, file: str, prompt: str | None, *, fps: float, max_pixels: int, max_tokens: int
+) -> Answer:
     """Raises StreamError for a file that cannot be read, PromptError for one that does not fit."""
-    kind, _ = mimetypes.guess_type(file.partition("?")[0])
-    visual = {"type": "image", "image": file} if (kind or "").startswith("image") else {
-        "type": "video", "video": file, "fps": fps
-    }  # fmt: skip
-    message = {"role": "user", "content": [visual, {"type": "text", "text": prompt}]}
+    mime, _ = mimetypes.guess_type(file.partition("?")[0])
+    limits = engine.limits
+    visual: dict[str, Any]
+    if (mime or "").startswith("image"):
+        visual = {"type": "image", "image": file, "max_pixels": min(max_pixels, limits.image.max_pixels)}
+        question = prompt or "Describe the picture."
+    else:
+        most = min(max_pixels, limits.video.max_pixels)
+        visual = {"type": "video", "video": file, "fps": fps, "max_pixels": most}
+        question = prompt or "Describe the video."
+    message = {"role": "user", "content": [visual, {"type": "text", "text": question}]}
     return Answer(file, engine.chat([message], sampling=Sampling(max_tokens=max_tokens)))

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge.engine import media
-from edge.engine.limits import IMAGE, VIDEO, Limits, PixelLimits
-from edge.engine.media import load_image, load_video
-from edge.engine.pictures import read_picture
 from edge.errors import BadMessage, ModelUnreadable
+from edge.media import visual as media
+from edge.media.limits import IMAGE, VIDEO, Limits, PixelLimits
+from edge.media.pictures import read_picture
+from edge.media.visual import load_image, load_video
 from stream.errors import BadPicture, StreamError
 from stream.frame import Frame
 from stream.testing import FakeSource

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from edge.engine.engine import Engine
-from edge.engine.limits import Limits
-from stream.resize import smart_resize
 from stream.session import Session
 from stream.sinks import Sink
 from stream.sinks.jsonl import JsonlSink
@@ -20,14 +19,16 @@ from stream.tasks.ask import Ask
 from stream.tasks.describe import Describe
 from stream.tasks.ground import ground_tasks
 
-WATCH_PIXELS = 448 * 448  # per frame, unless told otherwise: 256 tokens for two frames
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How much is looked at, and how often."""
 
-def frame_size(limits: Limits, max_pixels: int, height: int, width: int) -> tuple[int, int]:
-    """(height, width) for the model: as it likes videos, but of at most `max_pixels`."""
-    most = min(limits.video.max_pixels, max_pixels)
-    least = min(limits.video.min_pixels, most)
-    return smart_resize(height, width, factor=limits.cell, min_pixels=least, max_pixels=most)
+    fps: float = 2.0  # frames per second of video
+    window: int = 8  # groups of two frames, at most
+    max_pixels: int = 448 * 448  # of a frame, at most
+    every: float = 0.0  # seconds of video between answers; 0: as often as the engine can
+    duration: float | None = None  # seconds
 
 
 def make_tasks(describe: str | None, ground: str | None, ask: Sequence[str] | None) -> list[Task]:
@@ -35,9 +36,7 @@ def make_tasks(describe: str | None, ground: str | None, ask: Sequence[str] | No
     tasks: list[Task] = [] if describe is None else [Describe(describe)]
     tasks += ground_tasks(ground) if ground is not None else []
     questions = list(ask or ())
-    tasks += [
-        Ask(q, name="ask" if len(questions) == 1 else f"ask:{n}") for n, q in enumerate(questions, start=1)
-    ]
+    tasks += [Ask(q, name="ask" if len(questions) == 1 else f"ask:{n}") for n, q in enumerate(questions, start=1)]
     return tasks or [Describe()]
 
 
@@ -51,12 +50,16 @@ def make_sinks(*, as_json: bool, out: Path | None, overlay: Path | None) -> list
     return sinks
 
 
-def make_session(
-    source: Source, engine: Engine, tasks: Sequence[Task], sinks: Sequence[Sink], *,
-    fps: float, window: int, max_pixels: int, every: float = 0.0, duration: float | None = None,
-) -> Session:  # fmt: skip
-    """A session whose frames get the size the model likes, within `max_pixels`."""
-    size = partial(frame_size, engine.limits, max_pixels)
+def make_session(source: Source, engine: Engine, tasks: Sequence[Task], sinks: Sequence[Sink], pace: Pace) -> Session:
+    """A session whose frames get the size the model likes. Raises ValueError for a pace that means nothing."""
     return Session(
-        source, engine, tasks, sinks, fps=fps, window=window, choose_size=size, every=every, duration=duration
+        source,
+        engine,
+        tasks,
+        sinks,
+        fps=pace.fps,
+        window=pace.window,
+        choose_size=partial(engine.limits.frame_size, max_pixels=pace.max_pixels),
+        every=pace.every,
+        duration=pace.duration,
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from urllib.parse import urlsplit
 
 import httpx
 
 from edge.errors import BadMessage
+from stream.sources.redaction import redact
 
 MAX_BYTES = 64 * 2**20
 MAX_REDIRECTS = 5
@@ -22,7 +22,7 @@ def fetch(
     max_bytes: int = MAX_BYTES,
     max_seconds: float = MAX_SECONDS,
 ) -> bytes:
-    """What is at the address. Raises BadMessage that names the address without credentials and query."""
+    """What is at the address. Raises BadMessage that names the address without credentials."""
     deadline = time.monotonic() + max_seconds
     try:
         with httpx.Client(timeout=TIMEOUT, transport=transport) as client:
@@ -38,23 +38,12 @@ def fetch(
                     response.close()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         # The library's own text may quote the address with its credentials; its kind says enough.
-        raise BadMessage(f"{redacted(url)} cannot be fetched: {type(error).__name__}.") from None
-    raise BadMessage(f"{redacted(url)} redirects more than {MAX_REDIRECTS} times.")
-
-
-def redacted(url: str) -> str:
-    """The address without user, password, query and fragment, any of which may be a secret."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = "" if parts.port is None else f":{parts.port}"
-    except ValueError:
-        return "the address"
-    return f"{parts.scheme}://{host}{port}{parts.path}"
+        raise BadMessage(f"{redact(url)} cannot be fetched: {type(error).__name__}.") from None
+    raise BadMessage(f"{redact(url)} redirects more than {MAX_REDIRECTS} times.")
 
 
 def _body(response: httpx.Response, max_bytes: int, deadline: float) -> bytes:
-    where = redacted(str(response.url))
+    where = redact(str(response.url))
     if response.status_code != httpx.codes.OK:
         raise BadMessage(f"{where} answers {response.status_code} {response.reason_phrase}. Check the address.")
     body = bytearray()
@@ -72,5 +61,5 @@ def _next(response: httpx.Response) -> httpx.Request:
     request = response.next_request
     before = response.url.scheme
     if request is None or request.url.scheme not in {before, "https"}:
-        raise BadMessage(f"{redacted(str(response.url))} redirects away from {before}. Give the final address.")
+        raise BadMessage(f"{redact(str(response.url))} redirects away from {before}. Give the final address.")
     return request

@@ -6,11 +6,12 @@ import importlib.metadata
 import os
 import platform
 import statistics
+import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stream.frame import Frame
 from stream.sources import Source
 
 LIBRARIES = (
@@ -76,36 +77,46 @@ def _gigabytes(nbytes: int) -> str:
 def source_report(source: Source) -> dict[str, Any]:
     """Looks at a source for a few seconds. Raises what the source raises; addresses are redacted."""
     started = time.monotonic()
-    frames: list[Frame] = []
+    enough = threading.Timer(LOOK, source.close)  # a camera that stops after one picture must not hold us
+    enough.daemon = True
+    seen: list[_Seen] = []
     try:
         for frame in source:
-            frames.append(frame)
-            if len(frames) >= FRAMES or time.monotonic() - started > LOOK:
+            seen.append(_Seen(frame.pixels.shape[1], frame.pixels.shape[0], frame.pts, frame.captured, frame.clock))
+            if len(seen) == 1:
+                enough.start()
+            if len(seen) == FRAMES:
                 break
     finally:
+        enough.cancel()
         source.close()
-    return {
-        "source": source.name,
-        "live": source.live,
-        **getattr(source, "details", {}),
-        **_measured(frames, started),
-    }
+    return {"source": source.name, "live": source.live, "codec": source.codec, **_measured(seen, started)}
 
 
-def _measured(frames: list[Frame], started: float) -> dict[str, Any]:
-    if not frames:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What remains of a frame that was looked at: pixels would fill the memory."""
+
+    width: int
+    height: int
+    pts: float
+    captured: float
+    clock: str
+
+
+def _measured(seen: list[_Seen], started: float) -> dict[str, Any]:
+    if not seen:
         return {"frames": 0}
-    first, last = frames[0], frames[-1]
-    height, width = first.pixels.shape[:2]
+    first, last = seen[0], seen[-1]
     measured: dict[str, Any] = {
-        "size": f"{width}x{height}",
+        "size": f"{first.width}x{first.height}",
         "clock": first.clock,
-        "frames": len(frames),
+        "frames": len(seen),
         "first frame after": f"{first.captured - started:.2f} s",
     }
-    if len(frames) > 2 and last.pts > first.pts:
-        measured["measured fps"] = round((len(frames) - 1) / (last.pts - first.pts), 2)
+    if len(seen) > 2 and last.pts > first.pts:
+        measured["fps"] = round((len(seen) - 1) / (last.pts - first.pts), 2)
         if first.clock == "arrival":
-            lags = [frame.captured - frame.pts for frame in frames]
+            lags = [frame.captured - frame.pts for frame in seen]
             measured["arrival jitter"] = f"{1000 * statistics.pstdev(lags):.0f} ms"
     return measured

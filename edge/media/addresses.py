@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from edge.errors import BadMessage
+from stream.errors import SourceNotFound
 
 CARRIED = ("http", "https", "data")
 """Schemes whose bytes come over a wire or in the message, rather than from a file."""
@@ -25,14 +26,14 @@ def scheme(address: str) -> str:
 
 
 def path(address: str) -> Path:
-    """What a path or a file:// address names on this machine. Raises BadMessage where there is nothing."""
+    """What a path or a file:// address names on this machine. Raises SourceNotFound where there is nothing."""
     try:
         local = url2pathname(urlsplit(address).path) if scheme(address) == "file" else os.path.expanduser(address)
         if os.path.exists(local):  # not Path.exists, which raises when the name is too long
             return Path(local)
     except ValueError:  # file://[, a name with a null character
         pass
-    raise BadMessage(f"there is no file {_shortened(address)}. Check the path.")
+    raise SourceNotFound(f"there is no file {_shortened(address)}. Check the path.")
 
 
 def _shortened(text: str) -> str:
@@ -44,7 +45,7 @@ def payload(address: str) -> bytes:
     """The bytes behind an address of one of the CARRIED schemes."""
     if scheme(address) == "data":
         return _data(address)
-    from edge.engine.fetch import fetch  # here: most messages bring their pictures along
+    from edge.media.fetch import fetch  # here: most messages bring their pictures along
 
     return fetch(address)
 
