@@ -19,15 +19,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 import edge
 from edge.errors import EdgeError, ModelError
 from stream.errors import StreamError
+from stream.tasks.boxes import readable
 
 if TYPE_CHECKING:
     from edge.commands.describe import Answer
     from edge.engine.engine import Engine
     from stream.sources import Source
+    from stream.tasks import Task
 
 app = typer.Typer(
     name="edge",
@@ -47,6 +50,26 @@ LOOKED_AT = 448 * 448  # pixels of a frame, unless told otherwise: 256 tokens fo
 
 class UsageError(Exception):
     """An option's value means nothing."""
+
+
+class Ticker:
+    """One line at the foot of the terminal: the answer that is being made, piece by piece."""
+
+    def __init__(self) -> None:
+        self._status = notes.status("waiting for pictures")
+        self._task, self._text = "", ""
+
+    def add(self, task: Task, piece: str) -> None:
+        if task.name != self._task:
+            self._task, self._text = task.name, ""
+        self._text = (self._text + piece)[-200:]
+        self._status.update(Text(f"{task.name}: {readable(self._text)[-60:]}"))
+
+    def __enter__(self) -> None:
+        self._status.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._status.stop()
 
 
 class Transport(StrEnum):
@@ -93,8 +116,9 @@ def watch(
     sinks = make_sinks(as_json=as_json, out=out, overlay=overlay)
     with _options_checked():
         pace = Pace(fps=fps, window=window, max_pixels=max_pixels, every=every, duration=duration)
-        session = make_session(camera, engine, tasks, sinks, pace)
-    with _stopped_by_signals(session.stop):
+        show = Ticker()
+        session = make_session(camera, engine, tasks, sinks, pace, show.add)
+    with _stopped_by_signals(session.stop), show:
         try:
             session.run()
         finally:  # an error of the model, too, leaves a summary behind

@@ -65,8 +65,8 @@ class Score:
         return {
             "object_f1": 2 * precision * recall / max(precision + recall, 1e-9),
             "motion": self.motions_right / max(self.found, 1),
-            "mean_iou": float(np.mean(self.ious)),
-            "recall_at_half": float(np.mean(np.array(self.ious) >= 0.5)),
+            "mean_iou": sum(self.ious) / max(len(self.ious), 1),
+            "recall_at_half": sum(iou >= 0.5 for iou in self.ious) / max(len(self.ious), 1),
             "boxes_invented": self.invented / max(self.invented + len(self.ious), 1),
             **shares,
             "size": self.sizes_right / max(self.found, 1),

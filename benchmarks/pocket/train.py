@@ -26,6 +26,7 @@ from benchmarks.pocket.batches import IGNORE, MOTIONS, PARTS, Batch, Batches, Pl
 from benchmarks.pocket.curve import draw_curve
 from benchmarks.pocket.folder import CONFIG, TOKEN_ID, read_tokenizer, write_folder
 from edge.model.config import parse_config
+from edge.model.language import Attend
 from edge.model.patches import normalize, patchify
 from edge.model.qwen2vl import Qwen2VL
 from edge.model.weights import original_name
@@ -50,7 +51,7 @@ class Stage:
 STAGES = (
     Stage("tower", 2500, 1e-3, 1.0, Plan(48, 0, ((1, 1.0),), SIZES_SEEN), 500),
     Stage(
-        "whole", 4800, 1e-3, 0.3,
+        "whole", 4800, 1.8e-3, 0.2,
         Plan(16, 13, ((1, 0.4), (2, 0.3), (3, 0.1), (4, 0.08), (6, 0.06), (8, 0.06)), SIZES_SEEN), 500,
     ),
 )  # fmt: skip
@@ -122,7 +123,10 @@ class Trainer:
     def _run_stage(self, stage: Stage, optimizer_state: dict[str, Any] | None) -> None:
         optimizer = self._optimizer(stage)
         if optimizer_state is not None:
+            peaks = [group["peak"] for group in optimizer.param_groups]  # the stage's word counts, not the file's
             optimizer.load_state_dict(optimizer_state)
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["peak"] = peak
         tokenizer, seed = self.tokenizer.to_str(), self.seed + 1000 * self.stage
         batches = DataLoader(Batches(tokenizer, stage.plan, seed, self.step), batch_size=None, num_workers=1)
         started = time.monotonic() - self.seconds
@@ -187,10 +191,22 @@ class Trainer:
             share = q.shape[1] // k.shape[1]
             return attention(q, k.repeat_interleave(share, 1), v.repeat_interleave(share, 1), mask)
 
-        hidden = self.model.language(x, batch.positions.to(self.device), attend)
+        hidden, halfway = self._listen(x, batch.positions.to(self.device), attend)
         learned = targets != IGNORE
         kinds = batch.parts.to(self.device)[learned]
-        return self.model.logits(hidden[learned]), targets[learned], kinds, hidden[video]
+        return self.model.logits(hidden[learned]), targets[learned], kinds, halfway[video]
+
+    def _listen(self, x: Tensor, at: Tensor, attend: Attend) -> tuple[Tensor, Tensor]:
+        """The language model's last states, and those halfway up.
+
+        Places must be known by then: what only the last layer knows of the picture, no answer can read.
+        """
+        caught: list[Tensor] = []
+        layers = self.model.language.layers
+        handle = layers[len(layers) // 2].register_forward_hook(lambda module, inputs, out: caught.append(out))
+        hidden: Tensor = self.model.language(x, at, attend)
+        handle.remove()
+        return hidden, caught[0]
 
     @torch.no_grad()
     def exactness(self, stage: Stage) -> dict[str, float]:
@@ -266,7 +282,8 @@ def _weights(batch: Batch) -> Tensor:
     learned = batch.targets != IGNORE
     owner = (torch.arange(len(batch.blocks))[:, None] * 1000 + batch.blocks)[learned]
     _, answer, lengths = owner.unique(return_inverse=True, return_counts=True)
-    return lengths[answer].float().rsqrt()
+    weights: Tensor = lengths[answer].float().rsqrt()
+    return weights
 
 
 def _visible(blocks: Tensor) -> Tensor:

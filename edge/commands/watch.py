@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from edge.engine.engine import Engine
-from stream.session import Session
+from stream.session import Session, no_text
 from stream.sinks import Sink
 from stream.sinks.jsonl import JsonlSink
 from stream.sinks.overlay import OverlaySink
@@ -50,7 +50,14 @@ def make_sinks(*, as_json: bool, out: Path | None, overlay: Path | None) -> list
     return sinks
 
 
-def make_session(source: Source, engine: Engine, tasks: Sequence[Task], sinks: Sequence[Sink], pace: Pace) -> Session:
+def make_session(
+    source: Source,
+    engine: Engine,
+    tasks: Sequence[Task],
+    sinks: Sequence[Sink],
+    pace: Pace,
+    on_text: Callable[[Task, str], None] = no_text,
+) -> Session:
     """A session whose frames get the size the model likes. Raises ValueError for a pace that means nothing."""
     return Session(
         source,
@@ -62,4 +69,5 @@ def make_session(source: Source, engine: Engine, tasks: Sequence[Task], sinks: S
         choose_size=partial(engine.limits.frame_size, max_pixels=pace.max_pixels),
         every=pace.every,
         duration=pace.duration,
+        on_text=on_text,
     )
