@@ -6,7 +6,6 @@ A model's text is data: nothing in it can colour, move or clear the terminal.
 from __future__ import annotations
 
 import re
-import time
 from datetime import datetime
 
 from rich.console import Console
@@ -61,12 +60,8 @@ def place(box: Box) -> str:
 
 
 def when(event: Event) -> str:
-    """Of the window's newest frame: the time in a file, the time of day where the frames came in live."""
-    if event.end >= EPOCH_TIMES:
-        return _time_of_day(event.end)
-    if event.clock == "arrival":  # counts from this machine's start
-        return _time_of_day(event.end - time.monotonic() + time.time())
-    return stream_time(event.end)
+    """Of the window's newest frame: seconds into the stream, or the time of day where its clock counts from 1970."""
+    return _time_of_day(event.end) if event.end >= EPOCH_TIMES else stream_time(event.end)
 
 
 def stream_time(seconds: float) -> str:
