@@ -54,6 +54,10 @@ STAGES = (
         "whole", 4800, 1.8e-3, 0.2,
         Plan(16, 13, ((1, 0.4), (2, 0.3), (3, 0.1), (4, 0.08), (6, 0.06), (8, 0.06)), SIZES_SEEN), 500,
     ),
+    Stage(
+        "long", 1000, 1e-3, 0.2,
+        Plan(16, 15, ((1, 0.2), (2, 0.2), (3, 0.15), (4, 0.15), (6, 0.15), (8, 0.15)), SIZES_SEEN), 250,
+    ),
 )  # fmt: skip
 
 
@@ -147,7 +151,7 @@ class Trainer:
             if self.step % 100 == 0:
                 self.seconds = time.monotonic() - started
                 self._report(stage, smooth)
-            if self.step % stage.check_every == 0:
+            if self.step % stage.check_every == 0 or self.step == stage.steps:
                 self._save(optimizer)
                 if stage.plan.questions:
                     self._log({"stage": stage.name, "step": self.step, "exact": self.exactness(stage)})
