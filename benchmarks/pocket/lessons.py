@@ -174,8 +174,6 @@ def _how_moves(truth: Truth, rng: np.random.Generator) -> Lesson:
 # Yes and no are cheap to ask and teach most: what the whole answer hangs on is one token.
 _KINDS = (
     _ground_one,
-    _ground_one,
-    _ground_one,
     _ground_kind,
     _ground_absent,
     _is_there,
