@@ -142,14 +142,16 @@ def test_the_true_2b_widths_agree_within_the_noise_of_attention_kernels(tmp_path
     theirs, ours = twins(case, tmp_path, torch.bfloat16, config)
     inputs = prompt(case)
     with torch.inference_mode():
-        sdpa = theirs(**inputs).logits[0, -1].double()
+        sdpa = theirs(**inputs).logits[0].double()
         theirs.set_attn_implementation("eager")
-        eager = theirs(**inputs).logits[0, -1].double()
-        mine = our_logits(ours, inputs, case)[-1].double()
+        eager = theirs(**inputs).logits[0].double()
+        mine = our_logits(ours, inputs, case).double()
     floor, distance = (sdpa - eager).norm() / sdpa.norm(), (sdpa - mine).norm() / sdpa.norm()
+    last = ((sdpa[-1] - mine[-1]).norm() / sdpa[-1].norm(), (sdpa[-1] - eager[-1]).norm() / sdpa[-1].norm())
+    print(f"last row alone: ours {last[0]:.2e}, floor {last[1]:.2e}")
     print(f"2B widths, bf16: noise floor (sdpa - eager) {floor:.2e}, ours - sdpa {distance:.2e}")
-    assert distance <= 1.5 * floor
-    assert int(mine.argmax()) in (int(sdpa.argmax()), int(eager.argmax()))
+    assert distance <= 1.1 * floor  # two noises of one size differ by some per cent from machine to machine
+    assert int(mine[-1].argmax()) in (int(sdpa[-1].argmax()), int(eager[-1].argmax()))
 
 
 def twins(case: Case, folder: Path, dtype: torch.dtype, config: dict[str, Any] | None = None) -> tuple[Any, Qwen2VL]:
