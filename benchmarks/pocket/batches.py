@@ -7,6 +7,7 @@ A batch is a pure function of (seed, step), so that training can stop and go on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,11 +22,12 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from benchmarks.pocket.folder import TOKEN_ID
-from benchmarks.pocket.lessons import Lesson, Truth, lessons, observe
 from stream.frame import Pixels
+from stream.sources.lessons import Lesson, Truth, lessons, observe, spoken_of
 from stream.sources.synthetic import COLOURS, SHAPES, SIZES, Scene, Thing
 
 CELL = 28
+STEP = 64  # rows are padded to multiples of it: a library that builds a kernel for every shape meets few of them
 IGNORE = -100
 PARTS = ("describe", "change", "ground", "absent", "yesno", "count", "motion")
 MOTIONS = ("still", "left", "right", "up", "down")
@@ -53,6 +55,8 @@ class Batch:
     blocks: Tensor  # (scenes, n): 0 shared by all, 1.. one question each, -1 padding
     targets: Tensor  # (scenes, n): the token that follows, IGNORE where nothing is to be learned
     parts: Tensor  # (scenes, n): which part of PARTS a target belongs to
+    things: Tensor  # (scenes, n): which things a target speaks of, bit i for the i-th; 0 for none
+    owners: Tensor  # (scenes, cells): which thing is in each cell of the newest group, -1 for none
     cells: Tensor  # (scenes, groups, cells, 4): colour, shape, size, motion; -1 where nothing is
     boxes: Tensor  # (scenes, groups, cells, 4): x1, y1, x2, y2 from 0 to 1
     offsets: Tensor  # (scenes, groups, cells, 4): the same from the cell's middle, in cells
@@ -79,13 +83,12 @@ def make_batch(tokenizer: Tokenizer, plan: Plan, rng: np.random.Generator) -> Ba
     scenes = max(4, round(plan.batch * 3 / (groups + 2)))
     windows = [draw_window(rng, groups, height, width) for _ in range(scenes)]
     rows = [
-        _Row.pack(tokenizer, lessons(truth, rng, plan.questions), groups, height, width)
+        _Row.pack(tokenizer, lessons(truths[-1], rng, plan.questions), truths[-1], groups, height, width)
         for _, truths in windows
-        for truth in [truths[-1]]
     ]
-    longest = max(len(row.tokens) for row in rows)
+    longest = STEP * math.ceil(max(len(row.tokens) for row in rows) / STEP)
     cells = [[_cells(truth.things, height, width) for truth in truths] for _, truths in windows]
-    boxes = torch.from_numpy(np.stack([np.stack([where for _, where in scene]) for scene in cells]))
+    boxes = torch.from_numpy(np.stack([np.stack([where for _, where, _ in scene]) for scene in cells]))
     return Batch(
         frames=torch.from_numpy(np.stack([frames for frames, _ in windows])),
         tokens=_stack([row.tokens for row in rows], longest, TOKEN_ID["<|endoftext|>"]),
@@ -93,7 +96,9 @@ def make_batch(tokenizer: Tokenizer, plan: Plan, rng: np.random.Generator) -> Ba
         blocks=_stack([row.blocks for row in rows], longest, -1),
         targets=_stack([row.targets for row in rows], longest, IGNORE),
         parts=_stack([row.parts for row in rows], longest, 0),
-        cells=torch.from_numpy(np.stack([np.stack([what for what, _ in scene]) for scene in cells])),
+        things=_stack([row.things for row in rows], longest, 0),
+        owners=torch.from_numpy(np.stack([scene[-1][2] for scene in cells])),
+        cells=torch.from_numpy(np.stack([np.stack([what for what, _, _ in scene]) for scene in cells])),
         boxes=boxes,
         offsets=boxes * torch.tensor([width, height] * 2) / CELL - _middles(height, width),
     )
@@ -148,41 +153,60 @@ class _Row:
     blocks: NDArray[np.int64]
     targets: NDArray[np.int64]
     parts: NDArray[np.int64]
+    things: NDArray[np.int64]
 
     @classmethod
-    def pack(cls, tokenizer: Tokenizer, asked: list[Lesson], groups: int, height: int, width: int) -> _Row:
+    def pack(
+        cls, tokenizer: Tokenizer, asked: list[Lesson], truth: Truth, groups: int, height: int, width: int
+    ) -> _Row:
         rows, columns = height // CELL, width // CELL
         prefix = tokenizer.encode(PREFIX).ids
         video = [TOKEN_ID["<|video_pad|>"]] * (groups * rows * columns)
         start = len(prefix) + max(groups, rows, columns)
         tokens, blocks = [*prefix, *video], [0] * (len(prefix) + len(video))
-        targets, parts = [IGNORE] * len(tokens), [0] * len(tokens)
+        targets, parts, things = [IGNORE] * len(tokens), [0] * len(tokens), [0] * len(tokens)
         text_positions: list[int] = []
         for number, lesson in enumerate(asked, start=1):
             question = tokenizer.encode(QUESTION.format(lesson.question)).ids
-            answer = [*tokenizer.encode(lesson.answer).ids, TOKEN_ID["<|im_end|>"]]
+            spoken = tokenizer.encode(lesson.answer)
+            answer = [*spoken.ids, TOKEN_ID["<|im_end|>"]]
             block = [*question, *answer[:-1]]
             tokens += block
             blocks += [number] * len(block)
             targets += [IGNORE] * (len(question) - 1) + answer
             parts += [PARTS.index(lesson.part)] * len(block)
+            things += [0] * (len(question) - 1) + _things(lesson, truth, spoken.offsets) + [0]
             text_positions += range(start, start + len(block))
         grid = np.stack([axis.ravel() for axis in np.indices((groups, rows, columns))]) + len(prefix)
         positions = np.concatenate(
             [np.tile(np.arange(len(prefix)), (3, 1)), grid, np.tile(text_positions, (3, 1))], axis=1
         )
-        return cls(np.array(tokens), positions, np.array(blocks), np.array(targets), np.array(parts))
+        columns_of_row = (np.array(column) for column in (blocks, targets, parts, things))
+        return cls(np.array(tokens), positions, *columns_of_row)
 
 
-def _cells(things: tuple[Thing, ...], height: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """For each cell of the picture: what the nearest thing that covers its middle is, and where."""
+def _things(lesson: Lesson, truth: Truth, offsets: list[tuple[int, int]]) -> list[int]:
+    """For each token of the answer, the things it speaks of as bits."""
+    pieces = spoken_of(lesson, truth)
+    out = []
+    for start, _ in offsets:
+        about = next(indices for end, indices in pieces if start < end)
+        out.append(sum(1 << index for index in about))
+    return out
+
+
+def _cells(
+    things: tuple[Thing, ...], height: int, width: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """For each cell of the picture: what the nearest thing that covers its middle is, where, and which (-1: none)."""
     rows, columns = height // CELL, width // CELL
     y, x = ((axis.ravel() + 0.5) for axis in np.indices((rows, columns)))
     x, y = x / columns, y / rows
     what = np.full((rows * columns, 4), -1, np.int64)
     where = np.zeros((rows * columns, 4), np.float32)
+    which = np.full(rows * columns, -1, np.int64)
     nearest = np.full(rows * columns, np.inf)
-    for thing in things:
+    for index, thing in enumerate(things):
         box = thing.box
         middle_x, middle_y = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
         distance = np.hypot((x - middle_x) * width, (y - middle_y) * height)
@@ -193,7 +217,8 @@ def _cells(things: tuple[Thing, ...], height: int, width: int) -> tuple[NDArray[
         names = (list(COLOURS).index(thing.colour), SHAPES.index(thing.shape))
         what[mine] = (*names, list(SIZES).index(thing.size), MOTIONS.index(thing.motion))
         where[mine] = (box.x1, box.y1, box.x2, box.y2)
-    return what, where
+        which[mine] = index
+    return what, where, which
 
 
 def _middles(height: int, width: int) -> Tensor:

@@ -25,7 +25,6 @@ from rich.progress import track
 from rich.table import Table
 
 import edge
-from benchmarks.pocket.lessons import Lesson, Truth, lessons, matching, observe
 from edge.commands.doctor import machine
 from edge.commands.watch import Pace
 from edge.engine.context import Context
@@ -34,6 +33,7 @@ from stream.clip import write_clip
 from stream.frame import Group
 from stream.sampler import groups
 from stream.sources.file import FileSource
+from stream.sources.lessons import Lesson, Truth, lessons, matching, observe
 from stream.sources.synthetic import Scene
 from stream.tasks.boxes import parse_boxes
 

@@ -26,7 +26,7 @@ from tokenizers import (
     trainers,
 )
 
-from benchmarks.pocket.lessons import STRANGERS, lessons, observe
+from stream.sources.lessons import STRANGERS, lessons, observe
 from stream.sources.synthetic import COLOURS, SHAPES, SIZES, Scene
 
 TOKENIZER = Path(__file__).parent / "tokenizer.json"

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.pocket.evaluate import Score, judge
-from benchmarks.pocket.lessons import Lesson, describe, ground, lessons, matching, observe
-from stream.sources.synthetic import Scene
+from stream.event import Box
+from stream.sources.lessons import Lesson, Truth, describe, ground, lessons, matching, observe, spoken_of
+from stream.sources.synthetic import Scene, Thing
 from stream.tasks.boxes import parse_boxes
 
 SEEDS = st.integers(0, 10**6)
@@ -77,3 +78,32 @@ def test_entering_and_leaving_are_told() -> None:
     assert any("has entered" in text for text in told)
     assert any("has left" in text for text in told)
     assert all(re.fullmatch(r"(There is nothing here\.|(A [a-z ]+\.( |$))+)", text) for text in told)
+
+
+THINGS = (
+    Thing("red", "star", "small", "left", Box("red star", 0.1, 0.1, 0.2, 0.2), 1.0),
+    Thing("blue", "star", "large", "still", Box("blue star", 0.5, 0.1, 0.7, 0.3), 1.0),
+)
+
+
+@pytest.mark.parametrize(
+    "question, answer, expected",
+    [
+        ("Describe the video.", describe(Truth(THINGS, frozenset({"red star", "blue star"}))), [(0,), (1,)]),
+        ("Find the star.", ground(THINGS, "star"), [(0,), (1,)]),
+        ("Where is the blue star?", ground(THINGS[1:], "blue star"), [(1,)]),
+        ("Find the start.", "There is no start.", [()]),
+        ("How many stars are there?", "Two.", [(0, 1)]),
+        ("Is the red star moving? Answer yes or no.", "Yes.", [(0,)]),
+        ("How does the blue star move?", "It stands still.", [(1,)]),
+        ("What changed?", "A red star has entered. A green cross has left.", [(0,), ()]),
+        ("Is there a green cross?", "No.", [()]),
+        ("Is anything moving?", "Yes.", [()]),
+    ],
+)
+def test_each_piece_of_an_answer_speaks_of_its_thing(
+    question: str, answer: str, expected: list[tuple[int, ...]]
+) -> None:
+    pieces = spoken_of(Lesson("", question, answer), Truth(THINGS, frozenset()))
+    assert [things for _, things in pieces] == expected
+    assert pieces[-1][0] == len(answer)

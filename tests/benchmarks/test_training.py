@@ -9,11 +9,12 @@ import torch.nn.functional as F
 
 from benchmarks.pocket.batches import IGNORE, PREFIX, QUESTION, Batch, Plan, make_batch
 from benchmarks.pocket.folder import TOKEN_ID, read_tokenizer, train_tokenizer
-from benchmarks.pocket.train import _visible, attention
+from benchmarks.pocket.train import _point_loss, _visible, attention
 from edge.engine import positions
 from edge.engine.prompt import stream_prefix, stream_suffix
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
+from stream.sources.synthetic import SHAPES
 
 PLAN = Plan(batch=4, questions=5, groups=((2, 1.0),), sizes=(((112, 140), 1.0),))
 
@@ -63,7 +64,9 @@ def test_plain_attention_equals_the_fused_kernel() -> None:
     q, k, v = (torch.randn(2, 4, 50, 64) for _ in range(3))
     mask = torch.ones(50, 50, dtype=torch.bool).tril()[None, None]
     fused = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    assert ((attention(q, k, v, mask).float() - fused).norm() / fused.norm()) < 1e-2  # bfloat16
+    out, weights = attention(q, k, v, mask)
+    assert not weights.masked_select(~mask).any()
+    assert ((out.float() - fused).norm() / fused.norm()) < 1e-2  # bfloat16
 
 
 def test_the_tokenizer_that_is_kept_is_whole() -> None:
@@ -73,3 +76,26 @@ def test_the_tokenizer_that_is_kept_is_whole() -> None:
     assert [kept.id_to_token(i) for i in kept.encode("(120,340)").ids if kept.id_to_token(i).isdigit()] == list(
         "120340"
     )
+
+
+def test_a_target_points_at_the_cells_of_the_thing_it_speaks_of(batch: Batch) -> None:
+    tokenizer, pointed = read_tokenizer(), 0
+    for scene in range(len(batch.tokens)):
+        for row in (batch.things[scene] > 0).nonzero().flatten().tolist():
+            word = tokenizer.decode([int(batch.targets[scene, row])], skip_special_tokens=False).strip()
+            if word not in SHAPES or int(batch.things[scene, row]).bit_count() > 1:
+                continue
+            owner = int(batch.things[scene, row]).bit_length() - 1
+            mine = batch.owners[scene] == owner
+            assert set(batch.cells[scene, -1][mine][:, 1].tolist()) <= {SHAPES.index(word)}
+            pointed += int(mine.any())
+    assert pointed > 5
+
+
+def test_looking_at_what_is_spoken_of_costs_least() -> None:
+    things, owners = torch.tensor([[0, 2, 3]]), torch.tensor([[-1, 0, 1, 1]])
+    right = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.0, 0.0, 0.5, 0.5], [0.0, 0.2, 0.4, 0.4]])
+    even = torch.full((3, 4), 0.25)
+    losses = [float(_point_loss([looks[None, None]], things, owners)) for looks in (right, even)]
+    assert abs(losses[0]) < 1e-3  # the first target speaks of nothing: where it looks is free
+    assert losses[1] > 0.4

@@ -6,6 +6,7 @@ judges the answers, so both read the same sentences.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ STRANGERS = (
 )  # fmt: skip
 
 NUMBER_WORDS = ("No", "One", "Two", "Three", "Four")
+PIECE = re.compile(r".+?(?:\.|<\|box_end\|>)", re.DOTALL)  # a sentence or a box
+NAME = re.compile(rf"\b(?:(?:{'|'.join(COLOURS)}) )?(?:{'|'.join(('shape', *SHAPES))})(?=(?:e?s)?\b)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,21 @@ def matching(things: Sequence[Thing], wanted: str) -> list[Thing]:
     """The things that "red circle", "circle", "red shape" or "shape" speaks of."""
     *colour, shape = wanted.split()
     return [thing for thing in things if shape in ("shape", thing.shape) and (not colour or colour[0] == thing.colour)]
+
+
+def spoken_of(lesson: Lesson, truth: Truth) -> list[tuple[int, tuple[int, ...]]]:
+    """Where each piece of the answer ends, and which of `truth.things` it speaks of: indices, left to right.
+
+    A piece that names nothing ("Yes.", "Two.", "It moves left.") speaks of what the question names.
+    """
+    asked = NAME.search(lesson.question)
+    wanted = matching(truth.things, asked[0]) if asked else []
+    out = []
+    for piece in PIECE.finditer(lesson.answer):
+        named = NAME.search(piece[0])
+        things = [thing for thing in truth.things if thing.label == named[0]] if named else wanted
+        out.append((piece.end(), tuple(truth.things.index(thing) for thing in things)))
+    return out
 
 
 def lessons(truth: Truth, rng: np.random.Generator, count: int) -> list[Lesson]:
