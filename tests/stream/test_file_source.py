@@ -19,7 +19,6 @@ Shade = Callable[..., Pixels]
 WriteVideo = Callable[..., Path]
 
 FPS = 25  # of all clips made here
-SHARED_CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "clips"
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "bframes.mp4", "mpeg4.mp4"])
@@ -227,14 +226,13 @@ def test_close_ends_the_iteration(clip: Path) -> None:
     assert shown == 1
 
 
-@pytest.mark.skipif(not SHARED_CLIPS.is_dir(), reason="the real camera clips are not beside this checkout")
-@pytest.mark.parametrize("path", sorted(SHARED_CLIPS.glob("*.mp4")), ids=lambda path: path.stem)
-def test_real_clips_decode_fully(path: Path) -> None:
-    with av.open(str(path)) as container:
-        expected = sum(1 for packet in container.demux(video=0) if packet.size)
-    source = FileSource(path)
-    count, last = 0, -1.0
-    for frame in source:
-        assert frame.pts > last
-        count, last = count + 1, frame.pts
-    assert (count, source.corrupt) == (expected, 0)
+def test_real_clips_decode_fully(clips: Path) -> None:
+    for path in clips.glob("*.mp4"):
+        with av.open(str(path)) as container:
+            expected = sum(1 for packet in container.demux(video=0) if packet.size)
+        source = FileSource(path)
+        count, last = 0, -1.0
+        for frame in source:
+            assert frame.pts > last
+            count, last = count + 1, frame.pts
+        assert (count, source.corrupt) == (expected, 0), path.name
