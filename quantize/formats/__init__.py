@@ -1,0 +1,85 @@
+"""File formats of quantized weights. A format is one file and one line here, by the name that `quant_method` has.
+
+A format knows how numbers are packed and how its configuration says so (FORMAT.md); no method, no kernel, no file.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from quantize.checkpoint import Stored
+from quantize.codes import Codes
+from quantize.errors import FormatUnknown
+from quantize.variant import Variant
+
+FORMATS = {
+    "gptq": "quantize.formats.gptq:Gptq",
+    "awq": "quantize.formats.awq:Awq",
+    "compressed-tensors": "quantize.formats.compressed_tensors:CompressedTensors",
+}
+
+
+class Format(Protocol):
+    suffixes: frozenset[str]
+    """Tensors named "<layer>.<suffix>" belong to a quantized layer."""
+
+    @classmethod
+    def for_variants(cls, variants: Iterable[Variant]) -> Format:
+        """The form of this format that suits all these variants at once. Raises FormatUnknown when none does."""
+        ...
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Format:
+        """The inverse of `config`. Raises FormatUnknown."""
+        ...
+
+    def refusal(self, variant: Variant) -> str | None:
+        """Why this format cannot hold the variant, or None."""
+        ...
+
+    def stored(self, variant: Variant, n: int, k: int, groups: int) -> dict[str, Stored]:
+        """What `pack` will give, before there are any numbers; ask `layout` for it. Raises DoesNotDivide."""
+        ...
+
+    def pack(self, codes: Codes) -> dict[str, Tensor]:
+        """Suffix -> tensor, contiguous. Raises FormatUnknown for a variant it refuses, and DoesNotDivide."""
+        ...
+
+    def unpack(self, tensors: Mapping[str, Tensor], shape: tuple[int, int], name: str) -> Codes:
+        """The inverse of `pack`; bits and group size are read off the shapes. Raises ArtifactDamaged, FormatUnknown."""
+        ...
+
+    def config(self, layers: Mapping[str, Variant], kept: Sequence[str]) -> dict[str, Any]:
+        """The `quantization_config` of config.json: the quantized layers, and the linear layers left as they are."""
+        ...
+
+
+def writer(name: str, layers: Mapping[str, Variant]) -> Format:
+    """The format of that name (or import path), ready to hold these layers. Raises FormatUnknown naming the layer."""
+    if name not in FORMATS and ":" not in name:
+        raise FormatUnknown(f"{name!r} is no format; there are {', '.join(FORMATS)}.")
+    kind: type[Format] = pkgutil.resolve_name(FORMATS.get(name, name))
+    form = kind.for_variants(layers.values())
+    for layer, variant in layers.items():
+        if reason := form.refusal(variant):
+            raise FormatUnknown(f"{name} cannot hold {layer} as {variant}: {reason}")
+    return form
+
+
+def reader(config: Mapping[str, Any]) -> Format:
+    """The format that a folder's `quantization_config` describes. Raises FormatUnknown naming what was found."""
+    method = config.get("quant_method")
+    if method not in FORMATS:  # never an import path: the file is somebody else's
+        raise FormatUnknown(f"quant_method is {method!r}; this version reads {', '.join(FORMATS)}.")
+    kind: type[Format] = pkgutil.resolve_name(FORMATS[method])
+    return kind.from_config(config)
+
+
+def layout(form: Format, variant: Variant, shape: tuple[int, int]) -> dict[str, Stored]:
+    """What `pack` will give for a layer of this shape, before there are any numbers. Raises DoesNotDivide."""
+    n, k = shape
+    return form.stored(variant, n, k, variant.num_groups(k))

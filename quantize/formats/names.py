@@ -1,0 +1,87 @@
+"""How a configuration speaks of layers, so that every engine finds the same ones under its own names.
+
+The official checkpoints say `visual.blocks.0...` and `model.layers.0...`, transformers 5 says
+`model.visual.blocks.0...` and `model.language_model.layers.0...`, vLLM `language_model.model.layers.0...`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from quantize.anatomy import HEAD, official_name
+
+T = TypeVar("T")
+
+TOWER = "visual"
+
+
+def spellings(name: str) -> list[str]:
+    """The official name and that of transformers 5.
+
+    >>> spellings("visual.merger.mlp.0"), spellings("lm_head")
+    (['visual.merger.mlp.0', 'model.visual.merger.mlp.0'], ['lm_head'])
+    """
+    name = official_name(name)
+    if name.partition(".")[0] == TOWER:
+        return [name, f"model.{name}"]
+    if name.startswith("model."):
+        return [name, f"model.language_model.{name.removeprefix('model.')}"]
+    return [name]
+
+
+def kept_modules(layers: Iterable[str], kept: Iterable[str]) -> list[str]:
+    """What an engine must leave alone: the layers kept, the vision tower in one word when none of it is quantized,
+    and the head, which a checkpoint that ties it to the embedding does not list."""
+    quantized = {official_name(name) for name in layers}
+    left = [official_name(name) for name in kept]
+    if not any(_in_tower(name) for name in quantized):
+        left = [TOWER, *(name for name in left if not _in_tower(name))]
+    if HEAD not in quantized and HEAD not in left:
+        left.append(HEAD)
+    return left
+
+
+def patterns(treatments: Mapping[str, T]) -> dict[str, T]:
+    """Regular expressions, for `re.match`, that give each module its treatment under every engine's names.
+
+    Layers of all blocks share one pattern when all of them are treated alike; otherwise each has its own.
+    """
+    kinds: defaultdict[str, dict[str, T]] = defaultdict(dict)
+    for name, treatment in treatments.items():
+        kinds[_pattern(name, any_number=True)][name] = treatment
+    found: dict[str, T] = {}
+    for pattern, members in kinds.items():
+        first, *others = members.values()
+        if all(other == first for other in others):
+            found[pattern] = first
+        else:
+            found |= {_pattern(name, any_number=False): treatment for name, treatment in members.items()}
+    return found
+
+
+def by_treatment(found: Mapping[str, T]) -> dict[T, list[str]]:
+    """The patterns of each treatment, in order."""
+    sorted_out: defaultdict[T, list[str]] = defaultdict(list)
+    for pattern, treatment in found.items():
+        sorted_out[treatment].append(pattern)
+    return dict(sorted_out)
+
+
+def skip_list(modules: Sequence[str]) -> list[str]:
+    """Every spelling of every module."""
+    return [spelling for module in modules for spelling in spellings(module)]
+
+
+def _pattern(name: str, *, any_number: bool) -> str:
+    """The module and all that is in it, under whatever prefix."""
+    escaped = re.escape(official_name(name).removeprefix("model."))
+    if any_number:
+        escaped = re.sub(r"(?<=\\\.)\d+(?=\\\.|$)", r"\\d+", escaped)
+    return rf".*\b{escaped}(\.|$)"
+
+
+def _in_tower(name: str) -> bool:
+    return name == TOWER or name.startswith(f"{TOWER}.")
