@@ -26,8 +26,8 @@ from stream.sources.file import FileSource
 from stream.sources.synthetic import Scene, Thing
 from stream.summary import Summary
 
-SEED = 1  # two shapes: with more of them the embedded model still mixes up boxes
-WINDOW = 2  # groups; the embedded model is surest of boxes in short windows
+SEED = 2  # four shapes that stand, move, enter and leave
+WINDOW = 8  # groups
 WIDTH, HEIGHT, FPS = 640, 480, 25
 LABELS = 3  # how many of the scene's things are looked for by name
 ENOUGH = 0.7  # share of boxes that must match the truth
