@@ -1,0 +1,146 @@
+"""GPTQ (Frantar et al. 2022, arXiv 2210.17323): round column after column, and let the later ones make up for it.
+
+Knows the mean of x xᵀ, H. With H = R Rᵀ and R upper triangular, the error of a row's output is a sum of squares,
+
+    e H eᵀ  =  Σⱼ Rⱼⱼ² · (tⱼ - qⱼ)²      with the target  tⱼ = wⱼ + Σ_{i<j} eᵢ Rᵢⱼ / Rⱼⱼ  and  e = w - q
+
+so that from left to right each q is best chosen nearest to its target: its weight, and what the errors so far pull it
+by. These are GPTQ's numbers, in the form of LDLQ (QuIP, arXiv 2307.13304): it takes one Cholesky factorization in
+place of two and an inverse, and leaves the weights as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from quantize.codes import Codes
+from quantize.errors import QuantizeError
+from quantize.methods.grid import Grid, fit, squares
+from quantize.methods.inputs import by_rows, required
+from quantize.statistics import Statistics
+from quantize.variant import Variant
+
+BLOCK = 128  # columns whose pull from everything before them is one matrix product
+MOST_DAMPING = 1.0
+
+
+class NotDefinite(QuantizeError):
+    """Statistics that are no mean of x xᵀ."""
+
+    code = "STATISTICS_NOT_DEFINITE"
+
+
+def gptq(
+    weight: Tensor,
+    variant: Variant,
+    statistics: Statistics | None = None,
+    *,
+    damping: float = 0.03,
+    act_order: bool = True,
+    clip: bool = True,
+) -> Codes:
+    """Round with compensation.
+
+    Args:
+        damping: the share by which the diagonal of H is raised; ten times more for as long as that is too little.
+            A share of each input's own strength: a share of the mean, as in the paper, drowns all other inputs where
+            a few are very strong, and generalizes worse also where none is.
+        act_order: the strongest inputs take their turn first. Scales are then found beforehand, and the stored order
+            stays plain; otherwise they are found when a group's turn comes, from what the errors so far make of it.
+        clip: try several scales for every group.
+
+    Raises DoesNotDivide, NotDefinite, and ValueError without statistics or for those of another width.
+    """
+    width = weight.shape[1]
+    groups = variant.num_groups(width)
+    hessian = required(statistics, width, "gptq").hessian.to(weight.device)
+    order = torch.arange(width, device=weight.device)
+    if act_order:
+        order = hessian.diagonal().argsort(descending=True, stable=True)
+    factor = _factor(hessian[order][:, order], damping)
+    diagonal = factor.diagonal()
+    in_turn = groups > 1 and not act_order  # where the group is the whole row, no error comes before its turn
+    compensation = _Compensation(variant, order, factor / diagonal, diagonal.square(), in_turn, clip)
+    return by_rows(weight, compensation, rows=4096)
+
+
+def _factor(hessian: Tensor, damping: float) -> Tensor:
+    """R. It is what Cholesky's lower factor of H read backwards is, read backwards. Raises NotDefinite."""
+    mean = hessian.diagonal().mean()
+    while damping <= MOST_DAMPING:
+        damped = hessian.flip(0, 1)
+        diagonal = damped.diagonal()
+        # An input that was never anything but zero pulls at nothing, but may be something tomorrow.
+        diagonal.copy_(torch.where(diagonal == 0, damping * (mean or 1.0), diagonal * (1 + damping)))
+        lower, failed = torch.linalg.cholesky_ex(damped)
+        if not failed and lower.isfinite().all():
+            factor: Tensor = lower.flip(0, 1)
+            return factor
+        damping = max(10 * damping, 1e-4)
+    raise NotDefinite(
+        f"the mean of x xᵀ, {len(hessian)} wide with the mean diagonal {mean:.3g}, is not positive definite, whatever "
+        "is added to its diagonal. The statistics are damaged or hold numbers that are not finite; gather them again."
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Compensation:
+    """The way of some rows from left to right."""
+
+    variant: Variant
+    order: Tensor  # (k,) the columns by turn; what follows is in this order
+    pull: Tensor  # (k, k) by how much an error in column i moves the target of column j > i
+    importance: Tensor  # (k,) what a squared error of a column costs when its turn has come
+    in_turn: bool  # a group's scales are found when its turn comes
+    clip: bool
+
+    def __call__(self, rows: Tensor) -> Codes:
+        width = rows.shape[1]
+        size = width // self.variant.num_groups(width)
+        step = size if self.in_turn else BLOCK
+        groups = (self.order // size).tolist()
+        grids = [] if self.in_turn else self._beforehand(rows, size)  # of each group so far
+
+        weights = rows.T[self.order]  # (k, m): a column lies together
+        values, errors = torch.zeros_like(weights), torch.zeros_like(weights)
+        for start in range(0, width, step):
+            block = slice(start, min(start + step, width))
+            targets = torch.addmm(weights[block], self.pull[:start, block].T, errors[:start])
+            pull = self.pull[block, block].T.contiguous()
+            if self.in_turn:
+                moved = _if_all_met_their_targets(weights[block], targets, pull)
+                grids.append(self._fit(moved.T, self.importance[block]))
+            for column, target, pulls in zip(range(width)[block], targets, pull, strict=True):
+                target.addmv_(errors[start:column].T, pulls[: column - start])
+                grid = grids[groups[column]]
+                values[column] = grid.nearest(target)
+                errors[column] = weights[column] - grid.meaning(values[column])
+        return self._codes(values, grids)
+
+    def _beforehand(self, rows: Tensor, size: int) -> list[Grid]:
+        importance = self.importance[self.order.argsort()]
+        return [self._fit(*group) for group in zip(rows.split(size, 1), importance.split(size), strict=True)]
+
+    def _fit(self, weights: Tensor, importance: Tensor) -> Grid:
+        """The grid of one group (m, size), as its columns (m,) take it."""
+        grid = fit(weights.contiguous(), self.variant, squares(importance) if self.clip else None)
+        return Grid(self.variant, grid.scales.squeeze(-1), grid.zeros.squeeze(-1))
+
+    def _codes(self, values: Tensor, grids: list[Grid]) -> Codes:
+        stored = values[self.order.argsort()].T.to(torch.uint8).contiguous()
+        scales = torch.stack([grid.scales for grid in grids], 1).half()
+        zeros = torch.stack([grid.zeros for grid in grids], 1).to(torch.uint8)
+        return Codes(self.variant, stored, scales, zeros)
+
+
+def _if_all_met_their_targets(weights: Tensor, targets: Tensor, pull: Tensor) -> Tensor:
+    """The targets of a block's columns (size, m), each found with the others before it exactly at theirs.
+
+    `targets` has only the pull from before the block; a column that moves to its target pulls at the next ones, too.
+    """
+    moves = torch.linalg.solve_triangular(pull, weights - targets, upper=False, unitriangular=True)
+    met: Tensor = weights - moves
+    return met

@@ -1,0 +1,37 @@
+"""What methods do with their inputs before they begin: check the statistics, and take the rows a few at a time.
+
+Knows no method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from quantize.codes import Codes
+from quantize.statistics import Statistics
+
+
+def required(statistics: Statistics | None, width: int, method: str) -> Statistics:
+    """Raises ValueError when there are none, or when they are those of another layer."""
+    if statistics is None:
+        raise ValueError(f"{method} needs statistics of the layer's inputs; gather them, or choose rtn or hqq.")
+    if statistics.hessian.shape != (width, width):
+        raise ValueError(
+            f"the statistics are of inputs {statistics.hessian.shape[-1]} wide, the matrix takes inputs {width} wide; "
+            "give each layer its own."
+        )
+    return statistics
+
+
+def by_rows(weight: Tensor, quantize: Callable[[Tensor], Codes], rows: int = 256) -> Codes:
+    """The codes of a matrix whose rows do not touch each other, in the memory of a few rows as float32."""
+    parts = [quantize(part.float()) for part in weight.split(rows)]
+    return Codes(
+        parts[0].variant,
+        torch.cat([part.values for part in parts]),
+        torch.cat([part.scales for part in parts]),
+        torch.cat([part.zeros for part in parts]),
+    )

@@ -1,0 +1,35 @@
+"""Round to nearest, with the scale of each group chosen by trying: the method that needs nothing but the weights."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from quantize.codes import Codes
+from quantize.methods.grid import fit, squares
+from quantize.methods.inputs import by_rows, required
+from quantize.statistics import Statistics
+from quantize.variant import Variant
+
+
+def rtn(weight: Tensor, variant: Variant, statistics: Statistics | None = None, *, clip: bool = True) -> Codes:
+    """Round to nearest.
+
+    Args:
+        statistics: where given, errors count as much as their input is strong.
+        clip: try several scales for every group; without it, no weight is further than half a step from its own.
+
+    Raises DoesNotDivide, and ValueError for statistics of another width.
+    """
+    width = weight.shape[1]
+    groups = variant.num_groups(width)
+    importance = None
+    if statistics is not None:
+        diagonal = required(statistics, width, "rtn").hessian.diagonal()
+        importance = diagonal.to(weight.device).unflatten(0, (groups, -1))
+    cost = squares(importance) if clip else None
+
+    def quantize(rows: Tensor) -> Codes:
+        grouped = rows.unflatten(1, (groups, -1))
+        return fit(grouped, variant, cost).codes(grouped)
+
+    return by_rows(weight, quantize)

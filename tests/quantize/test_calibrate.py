@@ -1,0 +1,153 @@
+"""Block by block: what folding and stopping must not change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from quantize.anatomy import LANGUAGE, Block
+from quantize.calibrate import Result as BlockResult
+from quantize.calibrate import Store, _fold, calibrate, gather
+from quantize.methods.gptq import gptq
+from quantize.methods.rtn import rtn
+from quantize.plan import make_plan
+from quantize.variant import Variant
+
+WIDTH, INNER, BLOCKS = 64, 128, 3
+PLAN = make_plan("official", Variant(4, 32), tied=True)
+
+
+class Layer(nn.Module):
+    """A language model's layer as far as its linear layers are concerned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input_layernorm, self.post_attention_layernorm = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
+        self.self_attn, self.mlp = nn.Module(), nn.Module()
+        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
+            self.self_attn.add_module(name, nn.Linear(WIDTH, WIDTH))
+        self.mlp.gate_proj, self.mlp.up_proj = nn.Linear(WIDTH, INNER), nn.Linear(WIDTH, INNER)
+        self.mlp.down_proj = nn.Linear(INNER, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.input_layernorm(x)
+        q, k, v = (self.self_attn.get_submodule(f"{name}_proj")(h) for name in "qkv")
+        x = x + self.self_attn.get_submodule("o_proj")(torch.tanh(q * k) * v)
+        h = self.post_attention_layernorm(x)
+        return x + self.mlp.down_proj(nn.functional.silu(self.mlp.gate_proj(h)) * self.mlp.up_proj(h))
+
+
+class ToyPassage:
+    def __init__(self, index: int) -> None:
+        self.block = Block(f"model.layers.{index}", LANGUAGE)
+        self.index = index
+
+    def load(self) -> nn.Module:
+        torch.manual_seed(self.index)
+        return Layer().requires_grad_(False)
+
+    def run(self, module: nn.Module, sample: int, x: Tensor) -> Tensor:
+        out: Tensor = module(x)
+        return out
+
+    def vision(self, sample: int) -> Tensor:
+        return torch.arange(10) < 6
+
+
+def samples() -> list[Tensor]:
+    generator = torch.Generator().manual_seed(7)
+    strength = torch.linspace(0.1, 4, WIDTH)
+    return [strength * torch.randn(1, 10, WIDTH, generator=generator) for _ in range(4)]
+
+
+def run(folder: Path, *, stop_at: int | None = None, fold: bool = False, settings: str = "one") -> Store:
+    store = Store(folder, {"settings": settings})
+
+    def progress(done: int, total: int, name: str) -> None:
+        if done == stop_at:
+            raise KeyboardInterrupt
+
+    calibrate([ToyPassage(i) for i in range(BLOCKS)], samples(), PLAN, gptq, store, fold=fold, progress=progress)
+    return store
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 3])
+def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_bytes(stop_at: int, tmp_path: Path) -> None:
+    run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "stopped", stop_at=stop_at)
+    run(tmp_path / "stopped")
+    assert content(tmp_path / "stopped") == content(tmp_path / "whole")
+
+
+def test_finished_blocks_are_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path)
+    monkeypatch.setattr(ToyPassage, "load", lambda self: pytest.fail("a finished block was loaded"))
+    run(tmp_path)
+
+
+def test_other_settings_begin_anew(tmp_path: Path) -> None:
+    run(tmp_path, settings="one")
+    before = (tmp_path / "settings.json").read_text()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, settings="two", stop_at=0)
+    assert before not in (tmp_path / "settings.json").read_text()
+    assert list(tmp_path.glob("*.safetensors")) == []
+
+
+def test_every_planned_layer_is_stored_with_its_error(tmp_path: Path) -> None:
+    store = run(tmp_path)
+    assert set(store.layers) == {name for i in range(BLOCKS) for name in ToyPassage(i).block.layer_names()}
+    assert all(0 < error < 0.05 for _, _, error in store.layers.values())
+    assert store.load("model.layers.1.mlp.down_proj").shape == (WIDTH, INNER)
+    assert store.changed() == {}
+
+
+def test_a_block_is_watched_behind_the_quantized_ones(tmp_path: Path) -> None:
+    """The same second block gets other numbers when the first one was quantized more coarsely."""
+    run(tmp_path / "a")
+    coarse = make_plan("official", Variant(4, 32), tied=True, overrides=[r"model\.layers\.0\..*=int4-channel"])
+    store = Store(tmp_path / "b", {})
+    calibrate([ToyPassage(i) for i in range(2)], samples(), coarse, gptq, store)
+    first, second = (content(tmp_path / name)["model.layers.1.safetensors"] for name in "ab")
+    assert first != second
+
+
+def test_folding_leaves_the_unquantized_block_as_it_was() -> None:
+    passage = ToyPassage(0)
+    module, folded = passage.load().double(), passage.load().double()
+    xs = [x.double() for x in samples()]
+    result = BlockResult()
+    statistics = gather(passage, folded, LANGUAGE, xs)
+    for feed in LANGUAGE:
+        _fold(folded, passage.block.name, feed, PLAN, statistics[feed], result)
+    assert not torch.allclose(folded.mlp.down_proj.weight, module.mlp.down_proj.weight)
+    for x in xs:
+        assert torch.allclose(folded(x), module(x), rtol=1e-6, atol=1e-6)  # the norm is folded in float32
+
+
+def test_what_folding_changed_is_stored(tmp_path: Path) -> None:
+    store = Store(tmp_path, {})
+    calibrate([ToyPassage(0)], samples(), PLAN, rtn, store, fold=True)
+    assert set(store.changed()) == {
+        f"model.layers.0.{norm}.{leaf}"
+        for norm in ("input_layernorm", "post_attention_layernorm")
+        for leaf in ("weight", "bias")
+    } | {"model.layers.0.mlp.up_proj.bias"}
+
+
+def test_a_layer_that_stays_as_it_is_reads_unscaled_inputs() -> None:
+    passage, result = ToyPassage(0), BlockResult()
+    module = passage.load()
+    plan = make_plan("official", Variant(4, 32), tied=True, overrides=[r".*gate_proj=keep"])
+    feed = next(feed for feed in LANGUAGE if "mlp.gate_proj" in feed.layers)
+    statistics = gather(passage, module, [feed], samples())[feed]
+    assert _fold(module, passage.block.name, feed, plan, statistics, result) is statistics
+    assert result.changed == {}
