@@ -3,7 +3,7 @@
     EdgeError
       ModelError
         ModelNotFound      no such folder, and no such model on the hub or in its local cache
-        ModelUnreadable    a file of the model is missing or damaged
+        ModelUnreadable    a file of the model is missing, damaged, or in a format this version does not read
         WrongArchitecture  the model is sound, but it is not a Qwen2-VL
         DeviceUnusable     the device asked for is not there or cannot compute
       PromptError

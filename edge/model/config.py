@@ -7,7 +7,8 @@ transformers 5. Fields keep the names that config.json gives them.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ class Config:
     image_token_id: int
     video_token_id: int
     dtype: str  # how the weights want to be computed with: "bfloat16", "float32" ...
+    quantization: Mapping[str, Any] | None = field(default=None, hash=False)  # as config.json has it
 
 
 def read_config(folder: Path) -> Config:
@@ -86,12 +88,6 @@ def parse_config(content: dict[str, Any], origin: str = "config") -> Config:
             f"{origin} describes a {architecture!r} model; this engine runs 'qwen2_vl' "
             "(Qwen2-VL 2B and 7B, and checkpoints made from them)."
         )
-    if content.get("quantization_config"):
-        method = content["quantization_config"].get("quant_method", "unknown")
-        raise WrongArchitecture(
-            f"{origin} describes weights quantized with {method!r}, which this version cannot read yet. "
-            "Use the unquantized checkpoint."
-        )
     text = {**content, **(content.get("text_config") or {})}
     try:
         config = Config(
@@ -101,6 +97,7 @@ def parse_config(content: dict[str, Any], origin: str = "config") -> Config:
             image_token_id=content.get("image_token_id", 151655),
             video_token_id=content.get("video_token_id", 151656),
             dtype=str(content.get("dtype") or content.get("torch_dtype") or text.get("dtype") or "float32"),
+            quantization=_quantization(text),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelUnreadable(f"{origin} lacks or garbles the field {error}.") from None
@@ -113,12 +110,10 @@ def _problem(config: Config) -> str | None:
     """The first thing that no Qwen2-VL can be made of, or None."""
     vision, language = config.vision, config.language
     for part in (vision, language):
-        for field in fields(part):
-            value = getattr(part, field.name)
-            if field.name != "mrope_section" and not _is_positive(value, whole=field.type == "int"):
-                return (
-                    f"{field.name} is {value!r}, which is no positive {'whole ' if field.type == 'int' else ''}number"
-                )
+        for each in fields(part):
+            value = getattr(part, each.name)
+            if each.name != "mrope_section" and not _is_positive(value, whole=each.type == "int"):
+                return f"{each.name} is {value!r}, which is no positive {'whole ' if each.type == 'int' else ''}number"
     if language.hidden_size % language.num_attention_heads:
         return f"hidden_size {language.hidden_size} does not divide into num_attention_heads"
     if vision.hidden_size != language.hidden_size:
@@ -134,6 +129,13 @@ def _problem(config: Config) -> str | None:
 
 def _is_positive(value: object, whole: bool) -> bool:
     return isinstance(value, int if whole else int | float) and not isinstance(value, bool) and value > 0
+
+
+def _quantization(content: dict[str, Any]) -> dict[str, Any] | None:
+    found = content.get("quantization_config") or None
+    if found is not None and not isinstance(found, dict):
+        raise ValueError(f"quantization_config, which is {found!r} and no object")
+    return found
 
 
 def _vision(content: dict[str, Any], hidden_size: int) -> VisionConfig:

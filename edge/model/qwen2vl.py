@@ -18,7 +18,7 @@ class Qwen2VL(nn.Module):
         self.config = config
         self.visual = VisionTower(config.vision)
         self.language = LanguageModel(config.language)
-        self.lm_head = (
+        self.lm_head: nn.Module | None = (  # None: the embedding's matrix, as it is
             None
             if config.tie_word_embeddings
             else nn.Linear(config.language.hidden_size, config.language.vocab_size, bias=False)
@@ -44,5 +44,7 @@ class Qwen2VL(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., hidden) to (..., vocab). Ask for the rows you need: each costs the whole head."""
-        head = self.language.embed_tokens if self.lm_head is None else self.lm_head
-        return F.linear(hidden, head.weight)
+        if self.lm_head is None:
+            return F.linear(hidden, self.language.embed_tokens.weight)
+        logits: Tensor = self.lm_head(hidden)
+        return logits

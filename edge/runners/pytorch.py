@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from torch import Tensor
 from edge.errors import DeviceUnusable, ModelUnreadable
 from edge.model.cache import KVCache
 from edge.model.config import Config, read_config
+from edge.model.quantized import stored_as
 from edge.model.qwen2vl import Qwen2VL
 from edge.model.weights import load_model
 from edge.runners import Facts, Positions, Tokens
@@ -49,18 +50,22 @@ class PyTorchPrediction:
 class PyTorchRunner:
     def __init__(self, model: Qwen2VL, facts: Facts) -> None:
         self.model, self.facts = model, facts
-        weight = model.language.embed_tokens.weight
+        weight = model.language.norm.weight  # never quantized
         self.device, self.dtype = weight.device, weight.dtype
         self._lock = threading.RLock()
 
     @classmethod
-    def load(cls, folder: Path, device: str = "auto", dtype: str = "auto") -> PyTorchRunner:
-        """Raises ModelUnreadable, WrongArchitecture."""
+    def load(cls, folder: Path, device: str = "auto", dtype: str = "auto", kernel: str = "auto") -> PyTorchRunner:
+        """`kernel`, for quantized layers, is "auto", a name in `edge.kernels.KERNELS` or "package.module:Class".
+
+        Raises ModelUnreadable, WrongArchitecture, DeviceUnusable.
+        """
         config = read_config(folder)
         chosen_device = choose_device(device)
         chosen_dtype = choose_dtype(config.dtype if dtype == "auto" else dtype, chosen_device)
         facts = _facts(folder, config, chosen_dtype)  # before the weights: quick to read, quick to fail
-        return cls(load_model(folder, config, chosen_dtype, chosen_device), facts)
+        model = load_model(folder, config, chosen_dtype, chosen_device, kernel)
+        return cls(model, replace(facts, variant=stored_as(model) or facts.variant))
 
     @torch.inference_mode()
     def encode(self, frames: NDArray[np.uint8]) -> PyTorchEmbeddings:

@@ -63,6 +63,14 @@ def test_both_layouts_of_config_json_mean_the_same() -> None:
     assert parse_config(nested) == parse_config(SMALL)
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_quantization_is_kept_as_it_is(nested: bool) -> None:
+    quantization = {"quantization_config": {"quant_method": "gptq", "bits": 4}}
+    fields = {**SMALL, "text_config": quantization} if nested else {**SMALL, **quantization}
+    assert parse_config(fields).quantization == {"quant_method": "gptq", "bits": 4}
+    assert parse_config(SMALL).quantization is None
+
+
 def test_a_sound_folder_loads(folder: Path) -> None:
     assert load(folder).lm_head is None
 
@@ -79,7 +87,7 @@ def test_spellings_go_there_and_back() -> None:
     [
         ({"model_type": "qwen2_5_vl"}, WrongArchitecture, "qwen2_5_vl"),
         ({"model_type": None}, WrongArchitecture, "None"),
-        ({"quantization_config": {"quant_method": "gptq"}}, WrongArchitecture, "gptq"),
+        ({"quantization_config": ["gptq"]}, ModelUnreadable, "quantization_config"),
         ({"vision_config": None}, ModelUnreadable, "field"),
         ({"vocab_size": "many"}, ModelUnreadable, "vocab_size"),
         ({"hidden_size": -3}, ModelUnreadable, "hidden_size"),

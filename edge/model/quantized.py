@@ -1,0 +1,41 @@
+"""What stands in the place of a linear layer or an embedding whose weights are quantized.
+
+Knows kernels and no file format. They are called like the modules they stand for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from torch import Tensor, nn
+
+from edge.kernels import Kernel
+
+
+class QuantLinear(nn.Module):
+    def __init__(self, kernel: Kernel, bias: Tensor | None = None) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.kernel.matmul(x)
+        return out if self.bias is None else out + self.bias
+
+
+class QuantEmbedding(nn.Module):
+    """Its kernel may be the head's, too: a tied matrix is stored and held once."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__()
+        self.kernel = kernel
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.kernel.rows(tokens)
+
+
+def stored_as(model: nn.Module) -> str:
+    """The variants of a model's quantized layers, the most common first: "int4-g128+int8-channel"; empty for none."""
+    kernels = {id(m.kernel): m.kernel for m in model.modules() if isinstance(m, QuantLinear | QuantEmbedding)}
+    counts = Counter(str(kernel.variant) for kernel in kernels.values())
+    return "+".join(name for name, _ in counts.most_common())
