@@ -2,7 +2,7 @@
 
 Exit codes: 0 the work is done (a watch that was stopped with Ctrl-C, too); 1 a defect of ours, with a traceback;
 2 wrong usage; 3 the source failed; 4 the model could not be loaded; 5 the question could not be asked;
-6 the demo's answers were wrong; 7 out of memory.
+6 the demo's answers were wrong; 7 out of memory; 8 a variant could not be made, or is damaged.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 import edge
 from edge.errors import EdgeError, ModelError
+from quantize.errors import QuantizeError
 from stream.errors import StreamError
 from stream.tasks.boxes import readable
 
 if TYPE_CHECKING:
     from edge.commands.describe import Answer
+    from edge.commands.inspect import Inspection
     from edge.engine.engine import Engine
     from stream.sources import Source
     from stream.tasks import Task
@@ -42,8 +45,13 @@ app = typer.Typer(
 )
 notes = Console(stderr=True, highlight=False)  # for people; stdout is for answers
 
-USAGE, SOURCE_FAILED, MODEL_FAILED, QUESTION_FAILED, DEMO_FAILED, OUT_OF_MEMORY = 2, 3, 4, 5, 6, 7
-EXIT_CODES = ((ModelError, MODEL_FAILED), (StreamError, SOURCE_FAILED), (EdgeError, QUESTION_FAILED))
+USAGE, SOURCE_FAILED, MODEL_FAILED, QUESTION_FAILED, DEMO_FAILED, OUT_OF_MEMORY, VARIANT_FAILED = 2, 3, 4, 5, 6, 7, 8
+EXIT_CODES = (
+    (ModelError, MODEL_FAILED),
+    (StreamError, SOURCE_FAILED),
+    (EdgeError, QUESTION_FAILED),
+    (QuantizeError, VARIANT_FAILED),
+)
 
 LOOKED_AT = 448 * 448  # pixels of a frame, unless told otherwise: 256 tokens for two frames
 
@@ -194,11 +202,75 @@ def doctor(
         _tell(report, as_json, title=report["source"])
 
 
+@app.command()
+def quantize(
+    source: Annotated[str, typer.Argument(metavar="SRC", help='"pocket", a model folder, or a hub name')],
+    out: Annotated[Path, typer.Argument(help="the folder to write; it must not be there yet")],
+    preset: Annotated[str, typer.Option(help="which layers: official, edge or int8")] = "edge",
+    bits: Annotated[int | None, typer.Option(help="4 or 8, of the language model  [default: the preset's]")] = None,
+    method: Annotated[str, typer.Option(help="how numbers are chosen: rtn, hqq, awq or gptq")] = "gptq",
+    group: Annotated[str | None, typer.Option(help="weights per scale: 32, 64, 128 or channel")] = None,
+    format: Annotated[str, typer.Option(help="stored as gptq, awq, compressed-tensors, or several")] = "gptq",
+    calibrate: Annotated[
+        Path | None, typer.Option(help="a folder of clips and pictures  [default: drawn scenes]")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="prompts to calibrate with")] = 128,
+    seed: int = 0,
+    layer: Annotated[list[str] | None, typer.Option(help="a rule of your own, e.g. 'visual.*=keep'")] = None,
+    act_order: Annotated[bool, typer.Option(help="gptq: the strongest inputs first")] = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Write an INT4 or INT8 variant of a model. A run that was stopped goes on where it was."""
+    from edge.commands.error_picture import draw_errors
+    from edge.commands.inspect import inspect_folder
+    from edge.commands.quantize import Order, quantize_model
+    from edge.hub import find_model
+
+    options = {"act_order": True} if act_order else {}
+    formats = tuple(name.strip() for name in format.split(","))
+    order = Order(preset, bits, method, group, formats, calibrate, samples, seed, tuple(layer or ()), options)
+    with _bar() as progress:
+        written = quantize_model(find_model(source), source, out, order, device, progress)
+    for folder, manifest in written.items():
+        if not draw_errors(manifest, folder.with_name(f"{folder.name}-errors.png")):
+            notes.print("no picture of the errors: matplotlib is not installed", style="dim")
+        _show_inspection(inspect_folder(folder), str(folder), as_json)
+
+
+@app.command()
+def inspect(
+    folder: Annotated[str, typer.Argument(help="a model folder, or a hub name")], as_json: AsJson = False
+) -> None:
+    """Tell what a model stores and how, and what it takes at run time."""
+    from edge.commands.inspect import inspect_folder
+    from edge.hub import find_model
+
+    _show_inspection(inspect_folder(find_model(folder)), folder, as_json)
+
+
+@app.command()
+def verify(folder: Annotated[Path, typer.Argument(help="a variant")], as_json: AsJson = False) -> None:
+    """Tell whether a variant is whole: its files' hashes, its numbers, its shapes."""
+    from edge.commands.verify import verify_folder
+    from edge.hub import find_model
+
+    with _bar() as progress:
+        problems = verify_folder(find_model(str(folder)), progress)
+    if as_json:
+        print(json.dumps({"folder": str(folder), "problems": problems}, ensure_ascii=False))
+    for problem in problems:
+        notes.print(problem, style="red", markup=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(VARIANT_FAILED)
+    notes.print(f"{folder} is whole", style="green", markup=False)
+
+
 def main() -> None:
     """The console script: what a user can do something about is one line, without a traceback."""
     try:
         app()
-    except (StreamError, EdgeError, UsageError) as error:
+    except (StreamError, EdgeError, QuantizeError, UsageError) as error:
         _complain(error)
         sys.exit(_exit_code(error))
     except MemoryError as error:
@@ -244,6 +316,33 @@ def _print_answer(answer: Answer) -> None:
     for line in answer.box_lines():
         console.print(f"  {line}", style="green", markup=False)
     notes.print(f"  {answer.cost()}", style="dim", markup=False)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int, str], None]]:
+    """Progress with the time left: call it with (done, of how many, what begins now)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=notes, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def update(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+
+        yield update
+
+
+def _show_inspection(found: Inspection, title: str, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found.to_dict(), ensure_ascii=False), flush=True)
+        return
+    table = Table("part", "stored as", title=title, title_justify="left", title_style="bold")
+    for heading in ("layers", "weights", "MB", "bits/weight"):
+        table.add_column(heading, justify="right")
+    for row in found.rows:
+        counts = (str(row.num_layers), f"{row.num_weights / 1e6:.2f} M", f"{row.nbytes / 1e6:.1f}")
+        table.add_row(row.part, row.stored, *counts, f"{row.bits_per_weight:.2f}")
+    notes.print(table)
+    notes.print(found.summary(), markup=False)
 
 
 def _tell(facts: dict[str, Any], as_json: bool, title: str) -> None:

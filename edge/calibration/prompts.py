@@ -1,0 +1,168 @@
+"""Prompts to calibrate with: windows of video through the model's own chat template, with their answers.
+
+From a folder of clips and pictures (a text file of the same name holds the caption, where there is one), or
+from drawn scenes, whose true answers are known. Answers belong in: half of what a live model does is speak.
+Knows no weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import mimetypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.engine import positions
+from edge.engine.prompt import Slot, lay_out
+from edge.engine.tokenizer import Tokenizer
+from edge.media.limits import Limits
+from edge.media.visual import FramePair, load_image
+from edge.runners import Positions, Tokens
+from quantize.errors import NothingToCalibrate
+from stream.errors import StreamError
+from stream.resize import resize
+from stream.sampler import groups
+from stream.sources.file import FileSource
+from stream.sources.lessons import lessons, observe
+from stream.sources.synthetic import Scene
+
+FPS = 2.0
+LONGEST = 4  # groups in a calibration window; every group costs as much as two pictures
+SIZES = ((336, 448), (336, 336), (252, 448))  # (height, width) of drawn scenes
+FIRST_SEED = 500_000_000  # evaluation draws its scenes from far below, training from above
+QUESTIONS = ("Describe the video.", "What is happening?", "Describe what changes.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """One prompt with its answer, laid out for the model."""
+
+    groups: tuple[FramePair, ...]  # all of one size
+    tokens: Tokens  # (n,), with video_token where the pictures go
+    positions: Positions  # (3, n)
+    vision: NDArray[np.bool_]  # (n,): which tokens are pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What is shown and said, before it is laid out."""
+
+    kind: str  # "video" or "image"
+    groups: tuple[FramePair, ...]
+    question: str
+    answer: str  # "" when nobody knows it
+
+
+class Layout:
+    """Lays prompts out for one model."""
+
+    def __init__(self, tokenizer: Tokenizer, cell: int, video_token: int) -> None:
+        self.tokenizer, self.cell, self.video_token = tokenizer, cell, video_token
+
+    def prompt(self, spoken: Spoken) -> Prompt:
+        content = [{"type": spoken.kind}, {"type": "text", "text": spoken.question}]
+        parts = lay_out(self.tokenizer, [{"role": "user", "content": content}])
+        if spoken.answer:
+            parts.append(self.tokenizer.encode(f"{spoken.answer}<|im_end|>"))
+        rows, columns = (side // self.cell for side in spoken.groups[0].shape[1:3])
+        count = len(spoken.groups)
+        shapes: list[int | tuple[int, int, int]] = []
+        rows_of_tokens: list[Tokens] = []
+        for part in parts:
+            if isinstance(part, Slot):
+                shapes.append((count, rows, columns))
+                rows_of_tokens.append(np.full(count * rows * columns, self.video_token, dtype=np.int64))
+            else:
+                shapes.append(len(part))
+                rows_of_tokens.append(part)
+        tokens = np.concatenate(rows_of_tokens)
+        return Prompt(spoken.groups, tokens, positions.prompt(shapes), tokens == self.video_token)
+
+
+def drawn(count: int, seed: int, limits: Limits, max_pixels: int) -> Iterator[Spoken]:
+    """Drawn scenes with questions of every kind and their true answers."""
+    for index in range(count):
+        rng = np.random.default_rng([seed, index])
+        height, width = SIZES[rng.integers(len(SIZES))]
+        num_groups = int(rng.integers(1, LONGEST + 1))
+        scene = Scene(FIRST_SEED + int(rng.integers(FIRST_SEED)), width, height, duration=30.0)
+        times = rng.uniform(0, 20) + np.arange(2 * num_groups) / FPS
+        size = limits.frame_size(height, width, max_pixels=max_pixels)
+        frames = np.stack([resize(scene.render(float(t), height, width), size) for t in times])
+        asked = lessons(observe(scene, times.tolist()), rng, 8)
+        lesson = asked[index % len(asked)]  # descriptions, boxes, yes and no, counts: in turn
+        yield Spoken("video", tuple(frames.reshape(num_groups, 2, *frames.shape[1:])), lesson.question, lesson.answer)
+
+
+def from_folder(folder: Path, count: int, limits: Limits, max_pixels: int) -> Iterator[Spoken]:
+    """Windows of the folder's clips and its pictures, in turn, until there are `count` or nothing is left.
+
+    Raises NothingToCalibrate when no file of the folder can be read as a clip or a picture.
+    """
+    if not folder.is_dir():
+        raise NothingToCalibrate(f"{folder} is no folder. Name one with clips and pictures, or leave it out.")
+    files = sorted(path for path in folder.iterdir() if _kind(path))
+    readers = [_windows(path, limits, max_pixels) for path in files]
+    found = list(itertools.islice(_in_turn(readers), count))
+    if not found:
+        named = ", ".join(path.name for path in files[:5]) or "no file that looks like one"
+        raise NothingToCalibrate(
+            f"{folder} holds no readable clip or picture (found {named}). "
+            "Put some videos (.mp4, .mkv, .avi) or pictures (.jpg, .png) there."
+        )
+    yield from found
+
+
+def digest(prompts: list[Prompt]) -> str:
+    """SHA-256 over everything the model is shown: equal digests, equal calibration."""
+    content = hashlib.sha256()
+    for prompt in prompts:
+        content.update(prompt.tokens.tobytes() + prompt.positions.tobytes())
+        for group in prompt.groups:
+            content.update(str(group.shape).encode() + group.tobytes())
+    return content.hexdigest()
+
+
+def _kind(path: Path) -> str | None:
+    kind = (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
+    return kind if kind in ("video", "image") and path.is_file() else None
+
+
+def _in_turn(readers: list[Iterator[Spoken]]) -> Iterator[Spoken]:
+    """One window of each file, then the second of each, and so on."""
+    while readers:
+        alive = []
+        for reader in readers:
+            window = next(reader, None)
+            if window is not None:
+                alive.append(reader)
+                yield window
+        readers = alive
+
+
+def _windows(path: Path, limits: Limits, max_pixels: int) -> Iterator[Spoken]:
+    """A file's windows of 1 to LONGEST groups, one after the other; a file that cannot be read has none."""
+    caption_file = path.with_suffix(".txt")
+    caption = caption_file.read_text().strip() if caption_file.is_file() else ""
+    try:
+        if _kind(path) == "image":
+            visual = load_image({"image": str(path), "max_pixels": max_pixels}, limits)
+            yield Spoken("image", visual.groups, "Describe the picture.", caption)
+            return
+        window: list[FramePair] = []
+        lengths = itertools.cycle((LONGEST, 1, 2, LONGEST - 1))
+        length, number = next(lengths), 0
+        choose_size = partial(limits.frame_size, max_pixels=max_pixels)
+        for group in groups(FileSource(str(path)), fps=FPS, choose_size=choose_size):
+            window.append(group.pixels)
+            if len(window) == length:
+                yield Spoken("video", tuple(window), QUESTIONS[number % len(QUESTIONS)], caption)
+                window, length, number = [], next(lengths), number + 1
+    except StreamError:
+        return

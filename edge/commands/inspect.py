@@ -1,0 +1,149 @@
+"""`edge inspect`: what a model folder stores, how, and what it will take at run time. Reads headers, no weights."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edge.commands.watch import Pace
+from edge.model.config import Config, read_config
+from edge.model.qwen2vl import Qwen2VL
+from edge.model.weights import original_name
+from quantize.anatomy import EMBEDDING, HEAD, official_name
+from quantize.checkpoint import Checkpoint, Stored
+from quantize.errors import QuantizeError
+from quantize.formats import Format, layout, reader
+from quantize.manifest import MANIFEST, Manifest
+from quantize.variant import BITS, GROUPS, Variant
+
+WINDOW = 8  # groups: the window whose keys and values are counted
+TEXT = 512  # tokens of questions and answers beside them
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Layers of one kind that are stored in one way."""
+
+    part: str
+    stored: str  # "int4-g128", "bfloat16" ...
+    num_layers: int
+    num_weights: int
+    nbytes: int
+
+    @property
+    def bits_per_weight(self) -> float:
+        return 8 * self.nbytes / self.num_weights
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    rows: tuple[Row, ...]
+    weights: int  # bytes
+    cache: int  # bytes of keys and values for WINDOW groups of the largest pictures and TEXT tokens
+    manifest: Manifest | None
+
+    def summary(self) -> str:
+        """What it takes at run time, and how it was made."""
+        lines = [
+            f"at run time {self.weights / 1e6:.0f} MB of weights where they are computed with as they are stored, and "
+            f"{self.cache / 1e6:.0f} MB of keys and values for {WINDOW} groups"
+        ]
+        if made := self.manifest:
+            seen = f", calibrated with {made.calibration.num_samples} prompts" if made.calibration else ""
+            lines.append(f"made from {made.base} by {made.tool}: {made.preset}, {made.method}, {made.format}{seen}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        rows = [
+            {
+                "part": row.part, "stored": row.stored, "layers": row.num_layers, "weights": row.num_weights,
+                "bytes": row.nbytes, "bits_per_weight": round(row.bits_per_weight, 3),
+            }
+            for row in self.rows
+        ]  # fmt: skip
+        made = None
+        if self.manifest is not None:
+            made = {name: value for name, value in self.manifest.to_dict().items() if name not in ("layers", "files")}
+        return {"rows": rows, "weights_bytes": self.weights, "cache_bytes": self.cache, "made": made}
+
+
+def inspect_folder(folder: Path) -> Inspection:
+    """Raises ModelError for a folder that is no Qwen2-VL, QuantizeError for one whose files disagree."""
+    config, checkpoint = read_config(folder), Checkpoint(folder)
+    form = None if config.quantization is None else reader(config.quantization)
+    layers: defaultdict[str, dict[str, Stored]] = defaultdict(dict)
+    for name, stored in checkpoint.stored.items():
+        layer, _, suffix = official_name(name).rpartition(".")
+        layers[layer][suffix] = stored
+    shapes = _shapes(config)
+    found: defaultdict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for layer, parts in layers.items():
+        count = sum(_count(shape) for name, shape in shapes.items() if name.rpartition(".")[0] == layer)
+        nbytes = sum(stored.nbytes for stored in parts.values())
+        found[_part(layer), _how(parts, shapes.get(f"{layer}.weight"), form)].append((count, nbytes))
+    rows = tuple(
+        Row(part, how, len(members), sum(count for count, _ in members), sum(nbytes for _, nbytes in members))
+        for (part, how), members in sorted(found.items())
+    )
+    return Inspection(rows, sum(row.nbytes for row in rows), _cache_bytes(config), _manifest(folder))
+
+
+def _shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    """What a model of this config holds, by official name."""
+    with torch.device("meta"):
+        model = Qwen2VL(config)
+    return {original_name(name): tuple(weight.shape) for name, weight in model.named_parameters()}
+
+
+def _how(parts: Mapping[str, Stored], shape: tuple[int, ...] | None, form: Format | None) -> str:
+    if form is not None and len(shape or ()) == 2 and parts.keys() & form.suffixes:
+        n, k = shape or (0, 0)
+        packed = {suffix: stored for suffix, stored in parts.items() if suffix in form.suffixes}
+        for variant in _variants():
+            if form.refusal(variant) is None and _fits(form, variant, (n, k), packed):
+                return str(variant)
+        return "unknown"
+    return "+".join(sorted({str(stored.dtype).removeprefix("torch.") for stored in parts.values()}))
+
+
+def _variants() -> list[Variant]:
+    return [Variant(bits, group, symmetric) for symmetric in (True, False) for bits in BITS for group in GROUPS]
+
+
+def _fits(form: Format, variant: Variant, shape: tuple[int, int], packed: Mapping[str, Stored]) -> bool:
+    try:
+        expected = layout(form, variant, shape)
+    except QuantizeError:
+        return False
+    return all(packed.get(suffix) == stored for suffix, stored in expected.items() if suffix in packed)
+
+
+def _part(layer: str) -> str:
+    if layer in (EMBEDDING, HEAD):
+        return "embedding and head"
+    if layer.startswith("visual."):
+        return "vision tower"
+    return "language model"
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for length in shape:
+        count *= length
+    return count
+
+
+def _cache_bytes(config: Config) -> int:
+    """Keys and values in 16 bits."""
+    language, cell = config.language, config.vision.patch_size * config.vision.spatial_merge_size
+    tokens = WINDOW * Pace().max_pixels // cell**2 + TEXT
+    return 2 * 2 * language.num_hidden_layers * language.num_key_value_heads * language.head_dim * tokens
+
+
+def _manifest(folder: Path) -> Manifest | None:
+    return Manifest.read(folder) if (folder / MANIFEST).exists() else None
