@@ -4,8 +4,9 @@ Needs nothing but the weights. `rtn` minimizes the squares of the errors, this l
 to which a few large errors matter less. Half-quadratic: what an error keeps when it is shrunk towards zero is let go,
 the grid is fitted to what remains by least squares, and so on, more strictly each time.
 
-The method's gain lies in zeros that need not be whole numbers. Those of a `Codes` must be, so that little of it is
-left: on trained and on random weights a layer's output is as good as with `rtn`, give or take 6 %.
+The paper fits the zero, which need not be a whole number there. Where it must be, it stays: a refitted zero is less
+than half a step from the old one, and rounds back to it. So the scale is fitted here, and little of the method's gain
+is left: on trained and on random weights a layer's output is as good as with `rtn`, give or take 7 %.
 """
 
 from __future__ import annotations
@@ -51,19 +52,13 @@ def _solve(groups: Tensor, variant: Variant) -> Grid:
 
 
 def _refit(grid: Grid, groups: Tensor, strictness: float) -> Grid:
-    """The grid of which the codes chosen on this one mean the weights best, but for what their errors are let keep.
-
-    The zero is stored as a whole number, which a new one rarely reaches by itself; so the scale is refitted, too.
-    """
+    """The scale with which the codes chosen on this grid mean the weights best, but for what errors are let keep."""
     values = grid.nearest(groups)
     kept = _shrunk((groups - grid.meaning(values)) / grid.scales, strictness) * grid.scales
-    weights, steps = groups - kept, values - grid.zeros
-    scales = (weights * steps).sum(-1, keepdim=True) / steps.square().sum(-1, keepdim=True)
-    scales = storable(torch.where(scales * grid.scales > 0, scales, grid.scales))  # no step is taken: none to fit
-    if grid.variant.symmetric:
-        return Grid(grid.variant, scales, grid.zeros)
-    zeros = (values - weights / scales).mean(-1, keepdim=True).round().clamp(0, grid.variant.top)
-    return Grid(grid.variant, scales, zeros)
+    steps = values - grid.zeros
+    scales = ((groups - kept) * steps).sum(-1, keepdim=True) / steps.square().sum(-1, keepdim=True)
+    refitted = torch.where(scales * grid.scales > 0, scales, grid.scales)  # no step is taken: none to fit
+    return Grid(grid.variant, storable(refitted), grid.zeros)
 
 
 def _shrunk(errors: Tensor, strictness: float) -> Tensor:

@@ -44,6 +44,7 @@ def check(codes: Codes, variant: Variant, shape: tuple[int, int]) -> None:
 
 
 @every_method
+@settings(max_examples=50)
 @given(
     variant=VARIANTS, rows=st.integers(1, 4), groups=st.integers(1, 3), seed=st.integers(0, 99), spread=st.booleans()
 )

@@ -53,6 +53,12 @@ def test_the_large_weights_are_not_given_up_altogether(make_layer, text: str) ->
     assert error(hqq(weight, variant)) < 1.1 * error(rtn(weight, variant))
 
 
+def test_groups_that_are_turned_round_are_fitted_just_as_well(make_layer) -> None:
+    weight, _, _ = make_layer(16, 128)
+    codes, mirrored = hqq(weight, Variant(4, 32)), hqq(-weight, Variant(4, 32))
+    assert torch.equal(codes.values, mirrored.values) and torch.equal(codes.scales, -mirrored.scales)
+
+
 def test_the_size_of_the_weights_changes_nothing_but_the_scales(make_layer) -> None:
     weight, _, _ = make_layer(8, 128)
     once, larger = (hqq(weight * factor, Variant(4, 32, symmetric=False)) for factor in (1, 64))
