@@ -217,7 +217,9 @@ def quantize(
     samples: Annotated[int, typer.Option(min=1, help="prompts to calibrate with")] = 128,
     seed: int = 0,
     layer: Annotated[list[str] | None, typer.Option(help="a rule of your own, e.g. 'visual.*=keep'")] = None,
-    act_order: Annotated[bool, typer.Option(help="gptq: the strongest inputs first")] = False,
+    act_order: Annotated[
+        bool, typer.Option("--act-order/--no-act-order", help="gptq: the strongest inputs first")
+    ] = True,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -227,7 +229,7 @@ def quantize(
     from edge.commands.quantize import Order, quantize_model
     from edge.hub import find_model
 
-    options = {"act_order": True} if act_order else {}
+    options = {} if act_order else {"act_order": False}
     formats = tuple(name.strip() for name in format.split(","))
     order = Order(preset, bits, method, group, formats, calibrate, samples, seed, tuple(layer or ()), options)
     with _bar() as progress:

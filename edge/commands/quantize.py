@@ -73,6 +73,8 @@ class Order:
     def read_method(self) -> Method:
         if self.method not in METHODS and ":" not in self.method:
             raise BadPlan(f"{self.method!r} is no method; there are {', '.join(METHODS)}.")
+        if "act_order" in self.options and self.method != "gptq":
+            raise BadPlan(f"{self.method} has no order of columns to choose; --no-act-order is an option of gptq.")
         method: Method = pkgutil.resolve_name(METHODS.get(self.method, self.method))
         return partial(method, **self.options)
 

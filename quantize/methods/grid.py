@@ -21,7 +21,7 @@ Cost = Callable[[Tensor], Tensor]
 
 FACTORS = tuple((100 - 4 * step) / 100 for step in range(-5, 16))
 """Multiples of the plain scale that `fit` tries, 1.2 to 0.4. Smaller ones clip the few large weights for a finer step;
-larger ones let the outermost weight meet a stored number. Half the spacing gains less than 1 % of the error."""
+larger ones let the outermost weight meet a stored number. At 4 bits half the spacing gains less than 1 %."""
 
 SHIFTS = (-1, 0, 1)
 """What `fit` adds to the zero of an asymmetric grid, so that one end can be clipped more than the other: 6 % of the

@@ -185,6 +185,7 @@ def test_the_commands_say_what_they_did(tiny: Path, tmp_path: Path) -> None:
     [
         ({"preset": "tiny"}, BadPlan, "official, edge, int8"),
         ({"method": "magic"}, BadPlan, "rtn, hqq, awq, gptq"),
+        ({"options": {"act_order": False}}, BadPlan, "rtn has no order of columns"),
         ({"group": "100"}, BadVariant, "groups of 100"),
         ({"group": "all"}, BadPlan, "groups of 'all'"),
         ({"bits": 3}, BadVariant, "3 bits"),
