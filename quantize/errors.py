@@ -5,6 +5,7 @@
       BadPlan             a preset or a pattern that names nothing
       DoesNotDivide       a matrix whose width no group or word divides
       NotFinite           a weight that holds inf or nan, with the layer's name
+      NotDefinite         statistics that are no mean of x xᵀ
       AlreadyQuantized    the source is a variant already
       CheckpointUnreadable  a file of the source is missing or damaged
       NothingToCalibrate  a calibration folder without a readable clip or picture
@@ -39,6 +40,10 @@ class DoesNotDivide(QuantizeError):
 
 class NotFinite(QuantizeError):
     code = "WEIGHT_NOT_FINITE"
+
+
+class NotDefinite(QuantizeError):
+    code = "STATISTICS_NOT_DEFINITE"
 
 
 class AlreadyQuantized(QuantizeError):

@@ -33,7 +33,7 @@ AGAIN = "Fetch the folder again, or export the model again."
 class Calibration:
     """What the methods looked at."""
 
-    kind: str  # "video", "images", "text"
+    kind: str  # "drawn scenes", "clips and pictures"
     num_samples: int
     seed: int
     sha256: str | None = None  # of the samples as the model takes them, one after another

@@ -37,8 +37,10 @@ class Route:
     device: torch.device
     dtype: torch.dtype
 
-    def fill(self, module: nn.Module, name: str) -> nn.Module:
-        """The module (made on the meta device) with its weights from the checkpoint."""
+    def load(self, make: Callable[[], nn.Module], name: str) -> nn.Module:
+        """A module with the weights that the checkpoint holds under `name`."""
+        with torch.device("meta"):
+            module = make()
         for key in list(module.state_dict()):
             owner, _, leaf = key.rpartition(".")
             weight = self.read(f"{name}.{key}").to(self.device, self.dtype, copy=True)
@@ -56,9 +58,7 @@ class VisionPassage:
         self.route, self.block = route, block
 
     def load(self) -> nn.Module:
-        with torch.device("meta"):
-            module = VisionBlock(self.route.config.vision)
-        return self.route.fill(module, self.block.name)
+        return self.route.load(lambda: VisionBlock(self.route.config.vision), self.block.name)
 
     @torch.inference_mode()
     def run(self, module: nn.Module, sample: int, x: Tensor) -> Tensor:
@@ -78,9 +78,7 @@ class MergerPassage:
         self.route, self.block = route, block
 
     def load(self) -> nn.Module:
-        with torch.device("meta"):
-            module = Merger(self.route.config.vision)
-        return self.route.fill(module, self.block.name)
+        return self.route.load(lambda: Merger(self.route.config.vision), self.block.name)
 
     @torch.inference_mode()
     def run(self, module: nn.Module, sample: int, x: Tensor) -> Tensor:
@@ -98,9 +96,7 @@ class LanguagePassage:
         self.route, self.block = route, block
 
     def load(self) -> nn.Module:
-        with torch.device("meta"):
-            module = Layer(self.route.config.language, index=0)
-        return self.route.fill(module, self.block.name)
+        return self.route.load(lambda: Layer(self.route.config.language, index=0), self.block.name)
 
     @torch.inference_mode()
     def run(self, module: nn.Module, sample: int, x: Tensor) -> Tensor:
@@ -130,9 +126,7 @@ def _passage(route: Route, block: Block) -> Passage:
 @torch.inference_mode()
 def _patches(route: Route, prompt: Prompt) -> Tensor:
     """A prompt's pictures as the first block of the vision tower takes them."""
-    with torch.device("meta"):
-        module = PatchEmbed(route.config.vision)
-    embed = route.fill(module, "visual.patch_embed")
+    embed = route.load(lambda: PatchEmbed(route.config.vision), "visual.patch_embed")
     frames = torch.stack([torch.from_numpy(group) for group in prompt.groups]).permute(0, 1, 4, 2, 3)
     out: Tensor = embed(patchify(normalize(frames.to(route.device)), route.config.vision))
     return out.cpu()

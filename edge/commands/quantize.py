@@ -149,10 +149,12 @@ def _calibrated(
     device: str, progress: Progress,
 ) -> _Calibrated:  # fmt: skip
     prompts = _prompts(folder, config, order)
-    seen = Calibration("video", len(prompts), order.seed, digest(prompts))
+    kind = "drawn scenes" if order.calibrate is None else "clips and pictures"
+    seen = Calibration(kind, len(prompts), order.seed, digest(prompts))
+    weights = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in checkpoint.paths()]
     settings = {
         "rules": [str(rule) for rule in plan.rules], "method": order.method, "options": repr(order.options),
-        "prompts": seen.sha256, "weights": [[path.name, path.stat().st_size] for path in checkpoint.paths()],
+        "prompts": seen.sha256, "weights": weights,
     }  # fmt: skip
     store = Store(out.with_name(f"{out.name}.calibration"), settings)
     chosen = choose_device(device)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from quantize.codes import Codes
-from quantize.errors import QuantizeError
+from quantize.errors import NotDefinite
 from quantize.methods.grid import Grid, fit, squares
 from quantize.methods.inputs import by_rows, required
 from quantize.statistics import Statistics
@@ -25,12 +25,6 @@ from quantize.variant import Variant
 
 BLOCK = 128  # columns whose pull from everything before them is one matrix product
 MOST_DAMPING = 1.0
-
-
-class NotDefinite(QuantizeError):
-    """Statistics that are no mean of x xᵀ."""
-
-    code = "STATISTICS_NOT_DEFINITE"
 
 
 def gptq(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 
 import edge
 from benchmarks.pocket.evaluate import film
 from benchmarks.quality import Comparison, compare, expectations
+from edge.commands.quantize import Order, quantize_model
 from edge.engine.engine import Engine
+from edge.hub import POCKET
 from stream.sources.lessons import lessons
 
 
@@ -46,3 +51,21 @@ def test_expectations_are_those_of_a_streams_context() -> None:
             break
         agreed += 1
     assert agreed >= min(8, len(spoken))
+
+
+@pytest.mark.parametrize(
+    "order, kl, top1",
+    [
+        (Order(preset="int8", method="rtn"), 0.003, 0.99),
+        (Order(preset="edge", method="gptq", samples=16), 0.05, 0.94),
+    ],
+    ids=["int8", "int4"],
+)
+def test_pockets_variants_stay_within_what_is_promised(order: Order, kl: float, top1: float, tmp_path: Path) -> None:
+    quantize_model(POCKET, "pocket", tmp_path / "out", order, "cpu", lambda done, total, what: None)
+    source, variant = (edge.load(name, device="cpu") for name in ("pocket", str(tmp_path / "out")))
+    score, (comparison,) = compare(source, [variant], range(20_000, 20_003))
+    figures = comparison.figures(score)
+    print(order.preset, figures)
+    assert figures["kl_mean"] <= kl
+    assert figures["top1"] >= top1

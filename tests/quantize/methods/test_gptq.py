@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from quantize.errors import QuantizeError
-from quantize.methods.gptq import NotDefinite, gptq
+from quantize.errors import NotDefinite, QuantizeError
+from quantize.methods.gptq import gptq
 from quantize.methods.grid import Grid, fit, squares
 from quantize.methods.rtn import rtn
 from quantize.statistics import Statistics
