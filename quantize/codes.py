@@ -6,6 +6,7 @@ with g the group that k falls into; groups are consecutive (no stored reordering
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +34,11 @@ class Codes:
         values = self.values.unflatten(1, (groups, -1)).float()
         weight: Tensor = (values - self.zeros[:, :, None].float()) * self.scales[:, :, None].float()
         return weight.flatten(1)
+
+    def split(self, rows: int) -> Iterator[Codes]:
+        """The matrix a few rows at a time."""
+        for parts in zip(*(part.split(rows) for part in (self.values, self.scales, self.zeros)), strict=True):
+            yield Codes(self.variant, *parts)
 
     def equal(self, other: Codes) -> bool:
         """Whether every number is the same, to the bit."""

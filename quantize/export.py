@@ -31,6 +31,9 @@ Progress = Callable[[int, int, str], None]
 """(done, of how many, what begins now)."""
 
 
+ROWS = 256  # of a matrix that are compared at a time: a vocabulary's as float32 would take gigabytes
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
     """What will become of a checkpoint, before a single number is touched."""
@@ -131,6 +134,8 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def weight_error(weight: Tensor, codes: Codes) -> float:
     """Squared error of the weights themselves, as a share of their squares."""
-    weight = weight.float()
-    error = (codes.dequantize() - weight).square().sum(dtype=torch.float64)
-    return float(error / weight.square().sum(dtype=torch.float64).clamp(min=1e-300))
+    error = energy = 0.0
+    for part, stored in zip(weight.split(ROWS), codes.split(ROWS), strict=True):
+        error += float((stored.dequantize() - part).square_().sum(dtype=torch.float64))
+        energy += float(part.float().square_().sum(dtype=torch.float64))
+    return error / max(energy, 1e-300)

@@ -17,7 +17,7 @@ from quantize.codes import Codes
 from quantize.variant import Variant
 
 Cost = Callable[[Tensor], Tensor]
-"""Errors of groups (..., size) -> what they cost, (..., 1)."""
+"""Errors of groups (..., size), which may be overwritten -> what they cost, (..., 1)."""
 
 FACTORS = tuple((100 - 4 * step) / 100 for step in range(-5, 16))
 """Multiples of the plain scale that `fit` tries, 1.2 to 0.4. Smaller ones clip the few large weights for a finer step;
@@ -39,15 +39,16 @@ class Grid:
 
     def nearest(self, weights: Tensor) -> Tensor:
         """The stored numbers nearest to weights, as floats."""
-        return (weights / self.scales + self.zeros).round_().clamp_(0, self.variant.top)
+        return (weights / self.scales).add_(self.zeros).round_().clamp_(0, self.variant.top)
 
     def meaning(self, values: Tensor) -> Tensor:
         """The weights that stored numbers mean."""
         return (values - self.zeros) * self.scales
 
     def error(self, weights: Tensor) -> Tensor:
-        """True minus stored."""
-        return weights - self.meaning(self.nearest(weights))
+        """True minus stored. In place, for a search asks for this more than for anything else."""
+        meaning = self.nearest(weights).sub_(self.zeros).mul_(self.scales)
+        return torch.sub(weights, meaning, out=meaning)
 
     def where(self, better: Tensor, other: Grid) -> Grid:
         """This grid where `better`, and the other elsewhere."""
@@ -102,5 +103,5 @@ def storable(scales: Tensor) -> Tensor:
 def squares(importance: Tensor | None = None) -> Cost:
     """The squared error, each weight's times its importance (groups, size)."""
     if importance is None:
-        return lambda errors: errors.square().sum(-1, keepdim=True)
-    return lambda errors: (errors.square() * importance).sum(-1, keepdim=True)
+        return lambda errors: errors.square_().sum(-1, keepdim=True)
+    return lambda errors: errors.square_().mul_(importance).sum(-1, keepdim=True)

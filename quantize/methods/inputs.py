@@ -13,6 +13,8 @@ from torch import Tensor
 from quantize.codes import Codes
 from quantize.statistics import Statistics
 
+TOGETHER = 1 << 17  # numbers of a matrix that are worked on at a time: they stay in the cache
+
 
 def required(statistics: Statistics | None, width: int, method: str) -> Statistics:
     """Raises ValueError when there are none, or when they are those of another layer."""
@@ -26,8 +28,9 @@ def required(statistics: Statistics | None, width: int, method: str) -> Statisti
     return statistics
 
 
-def by_rows(weight: Tensor, quantize: Callable[[Tensor], Codes], rows: int = 256) -> Codes:
+def by_rows(weight: Tensor, quantize: Callable[[Tensor], Codes], rows: int | None = None) -> Codes:
     """The codes of a matrix whose rows do not touch each other, in the memory of a few rows as float32."""
+    rows = rows or max(1, TOGETHER // weight.shape[1])
     parts = [quantize(part.float()) for part in weight.split(rows)]
     return Codes(
         parts[0].variant,
