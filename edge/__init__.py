@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edge.engine.engine import Engine
 
-__all__ = ["load"]
+__all__ = ["load", "random_model"]
 
 
 def load(model: str = "pocket", *, device: str = "auto", dtype: str = "auto", runner: str = "pytorch") -> Engine:
-    """The engine of "pocket", of a model folder, or of a hub repository, ready to answer.
+    """The engine of "pocket", of a model folder, or of a hub repository, ready to answer; or of "random:2b".
 
     `device` is "auto", "cpu" or "cuda"; `dtype` "auto" (as the checkpoint says), "float32", "bfloat16"
     or "float16"; `runner` a name in `edge.runners.RUNNERS` or "package.module:Class".
@@ -26,3 +26,17 @@ def load(model: str = "pocket", *, device: str = "auto", dtype: str = "auto", ru
     from edge.loading import load_engine  # torch is imported when a model is wanted, not before
 
     return load_engine(model, device=device, dtype=dtype, runner=runner)
+
+
+def random_model(
+    shape: str = "2b", *, variant: str = "bfloat16", device: str = "auto", dtype: str = "auto", runner: str = "pytorch"
+) -> Engine:
+    """An engine of the published shape "2b" or "7b" (or "pocket") with random weights, made on the device in seconds:
+    as fast and as large as the real one, and with nothing to say.
+
+    `variant` is "bfloat16", "float16", "float32", "int4", "int8", or spelled out like "int4-g32".
+    Raises ModelNotFound, BadVariant, DeviceUnusable.
+    """
+    from edge.loading import random_engine
+
+    return random_engine(shape, variant, device=device, dtype=dtype, runner=runner)

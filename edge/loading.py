@@ -1,4 +1,4 @@
-"""Puts an engine together: a model's folder, a runner for it, its tokenizer, its habits."""
+"""Puts an engine together: a model's folder, or weights made up on the spot; a runner; its tokenizer; its habits."""
 
 from __future__ import annotations
 
@@ -6,14 +6,26 @@ import pkgutil
 
 from edge.engine.engine import Engine
 from edge.engine.tokenizer import Tokenizer
-from edge.hub import find_model
+from edge.hub import POCKET, find_model
 from edge.media.limits import Limits
 from edge.runners import RUNNERS
+
+RANDOM = "random:"  # and a shape, in the place of a model's name
 
 
 def load_engine(model: str, *, device: str, dtype: str, runner: str) -> Engine:
     """See `edge.load`."""
+    if model.startswith(RANDOM):
+        return random_engine(model.removeprefix(RANDOM), "bfloat16", device=device, dtype=dtype, runner=runner)
     folder = find_model(model)
     runner_class = pkgutil.resolve_name(RUNNERS.get(runner, runner))
     loaded = runner_class.load(folder, device=device, dtype=dtype)
     return Engine(loaded, Tokenizer.load(folder), name=model, limits=Limits.load(folder))
+
+
+def random_engine(shape: str, variant: str, *, device: str, dtype: str, runner: str) -> Engine:
+    """See `edge.random_model`."""
+    runner_class = pkgutil.resolve_name(RUNNERS.get(runner, runner))
+    made = runner_class.random(shape, variant, device=device, dtype=dtype)
+    limits = Limits.load(POCKET) if shape == "pocket" else Limits()
+    return Engine(made, Tokenizer.load(POCKET), name=f"{RANDOM}{shape}", limits=limits)

@@ -14,13 +14,46 @@ from torch import Tensor
 
 from edge.errors import ModelNotFound
 from edge.hub import POCKET
-from edge.model.config import parse_config
+from edge.model.config import Config, parse_config
+from edge.model.placing import Placing
 from edge.model.qwen2vl import Qwen2VL
 from edge.model.shapes import PROCESSOR, published_config
 from edge.model.weights import original_name
 from quantize.checkpoint import ShardWriter, Stored
+from quantize.codes import Codes
+from quantize.plan import Plan, make_plan
+from quantize.variant import Variant
 
 SPREAD = 0.02  # standard deviation of weights
+
+
+def random_plan(variant: str, tied: bool) -> Plan | None:
+    """What "int4", "int8" or a variant such as "int4-g32" means for a whole model: what `edge quantize` would make of
+    it. None for a number type. Raises BadVariant."""
+    if variant in ("bfloat16", "float16", "float32"):
+        return None
+    if variant == "int8":
+        return make_plan("int8", tied=tied)
+    return make_plan("edge", None if variant == "int4" else Variant.parse(variant), tied=tied)
+
+
+def random_model(
+    config: Config, plan: Plan | None, dtype: torch.dtype, device: torch.device, kernel: str = "auto", seed: int = 0
+) -> Qwen2VL:
+    """A model made on the device: layers that the plan quantizes as random codes, the others in `dtype`."""
+    placing = Placing(config, dtype, device, kernel)
+    numbers = torch.Generator(device).manual_seed(seed)
+    for name, shape in placing.expected.items():
+        layer, _, leaf = name.rpartition(".")
+        matrix = placing.matrix(layer)
+        variant = None if plan is None or matrix is None else plan(original_name(layer), matrix)
+        if variant is None:
+            placing.plain(name, _weight(name, shape, numbers))
+        elif leaf == "weight" and matrix is not None:
+            bias = placing.expected.get(f"{layer}.bias")
+            codes = _codes(variant, matrix, numbers)
+            placing.quantized(layer, codes, None if bias is None else _weight(f"{layer}.bias", bias, numbers))
+    return placing.finish()
 
 
 def write_random_folder(shape: str, folder: Path, seed: int = 0) -> None:
@@ -47,4 +80,13 @@ def write_random_folder(shape: str, folder: Path, seed: int = 0) -> None:
 def _weight(name: str, shape: tuple[int, ...], numbers: torch.Generator) -> Tensor:
     if "norm" in name or ".ln_q." in name:
         return torch.ones(shape) if name.endswith("weight") else torch.zeros(shape)
-    return torch.empty(shape).normal_(0, SPREAD, generator=numbers)
+    return torch.empty(shape, device=numbers.device).normal_(0, SPREAD, generator=numbers)
+
+
+def _codes(variant: Variant, shape: tuple[int, int], numbers: torch.Generator) -> Codes:
+    n, k = shape
+    device, groups = numbers.device, variant.num_groups(k)
+    values = torch.randint(variant.top + 1, shape, dtype=torch.uint8, generator=numbers, device=device)
+    step = SPREAD * 12**0.5 / variant.top  # numbers that are all equally likely spread over 1 / sqrt(12) of their range
+    scales = torch.full((n, groups), step, dtype=torch.float16, device=device)
+    return Codes(variant, values, scales, torch.full_like(scales, variant.middle, dtype=torch.uint8))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.errors import DeviceUnusable, ModelUnreadable
+from edge.hub import POCKET
 from edge.model.cache import KVCache
-from edge.model.config import Config, read_config
+from edge.model.config import Config, parse_config, read_config
 from edge.model.quantized import stored_as
 from edge.model.qwen2vl import Qwen2VL
+from edge.model.random import random_model, random_plan
+from edge.model.shapes import published_config
 from edge.model.weights import load_model
 from edge.runners import Facts, Positions, Tokens
 
@@ -62,10 +65,40 @@ class PyTorchRunner:
         """
         config = read_config(folder)
         chosen_device = choose_device(device)
-        chosen_dtype = choose_dtype(config.dtype if dtype == "auto" else dtype, chosen_device)
-        facts = _facts(folder, config, chosen_dtype)  # before the weights: quick to read, quick to fail
-        model = load_model(folder, config, chosen_dtype, chosen_device, kernel)
-        return cls(model, replace(facts, variant=stored_as(model) or facts.variant))
+        wanted = compute_dtype(config, chosen_device) if dtype == "auto" else dtype
+        chosen_dtype = choose_dtype(wanted, chosen_device)
+        stop_tokens = _stop_tokens(folder)  # before the weights: quick to read, quick to fail
+        return cls.of(load_model(folder, config, chosen_dtype, chosen_device, kernel), folder.name, stop_tokens)
+
+    @classmethod
+    def random(
+        cls, shape: str, variant: str, device: str = "auto", dtype: str = "auto", kernel: str = "auto", seed: int = 0
+    ) -> PyTorchRunner:
+        """Random weights of a published shape, made on the device: "2b" as "bfloat16", "int4", "int8-g128" ...
+
+        Raises ModelNotFound, BadVariant, DeviceUnusable.
+        """
+        config = parse_config(published_config(shape))
+        plan = random_plan(variant, config.tie_word_embeddings)
+        chosen_device = choose_device(device)
+        wanted = (variant if plan is None else "bfloat16") if dtype == "auto" else dtype
+        model = random_model(config, plan, choose_dtype(wanted, chosen_device), chosen_device, kernel, seed)
+        return cls.of(model, f"random:{shape}", _stop_tokens(POCKET))
+
+    @classmethod
+    def of(cls, model: Qwen2VL, name: str, stop_tokens: tuple[int, ...]) -> PyTorchRunner:
+        config, dtype = model.config, model.language.norm.weight.dtype
+        facts = Facts(
+            name=name,
+            variant=stored_as(model) or str(dtype).removeprefix("torch."),
+            vocab_size=config.language.vocab_size,
+            max_positions=config.language.max_position_embeddings,
+            image_token=config.image_token_id,
+            video_token=config.video_token_id,
+            stop_tokens=stop_tokens,
+            cell=config.vision.patch_size * config.vision.spatial_merge_size,
+        )
+        return cls(model, facts)
 
     @torch.inference_mode()
     def encode(self, frames: NDArray[np.uint8]) -> PyTorchEmbeddings:
@@ -111,6 +144,13 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def compute_dtype(config: Config, device: torch.device) -> str:
+    """As the checkpoint says; but official INT4 checkpoints say float16, and on a CPU that has bfloat16 products their
+    kernels are many times faster in that than in what float16 would be widened to."""
+    is_widened = config.quantization is not None and config.dtype == "float16" and device.type == "cpu"
+    return "bfloat16" if is_widened and torch.cpu._is_avx512_bf16_supported() else config.dtype
+
+
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """What to compute in: as the checkpoint says, but float16 on a CPU is widened, since it is emulated there."""
     dtype = getattr(torch, name.removeprefix("torch."), None)
@@ -119,19 +159,6 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     if device.type == "cpu" and dtype == torch.float16:
         return torch.float32
     return dtype
-
-
-def _facts(folder: Path, config: Config, dtype: torch.dtype) -> Facts:
-    return Facts(
-        name=folder.name,
-        variant=str(dtype).removeprefix("torch."),
-        vocab_size=config.language.vocab_size,
-        max_positions=config.language.max_position_embeddings,
-        image_token=config.image_token_id,
-        video_token=config.video_token_id,
-        stop_tokens=_stop_tokens(folder),
-        cell=config.vision.patch_size * config.vision.spatial_merge_size,
-    )
 
 
 def _stop_tokens(folder: Path) -> tuple[int, ...]:

@@ -1,0 +1,90 @@
+"""Random weights of a published shape: a model in every respect but what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import edge
+from edge.engine import positions
+from edge.engine.engine import Engine
+from edge.errors import ModelNotFound
+from edge.model.config import parse_config
+from edge.model.qwen2vl import Qwen2VL
+from edge.model.random import write_random_folder
+from edge.model.shapes import published_config
+from quantize.errors import BadVariant
+
+# https://huggingface.co/Qwen/Qwen2-VL-2B-Instruct and -7B-Instruct say so of their safetensors files.
+PUBLISHED_PARAMETERS = {"2b": 2_208_985_600, "7b": 8_291_375_616}
+
+
+@pytest.mark.parametrize("shape", PUBLISHED_PARAMETERS)
+def test_shapes_have_as_many_parameters_as_published(shape: str) -> None:
+    with torch.device("meta"):
+        model = Qwen2VL(parse_config(published_config(shape)))
+
+    assert sum(weight.numel() for weight in model.parameters()) == PUBLISHED_PARAMETERS[shape]
+
+
+@pytest.mark.parametrize(
+    ("variant", "stored"),
+    [
+        ("float32", "float32"),
+        ("bfloat16", "bfloat16"),
+        ("int4", "int4-g128+int8-channel"),
+        ("int4-g32", "int4-g32+int8-channel"),
+        ("int8", "int8-channel"),
+    ],
+)
+def test_every_variant_is_stored_as_asked_and_gives_finite_numbers(variant: str, stored: str) -> None:
+    engine = edge.random_model("pocket", variant=variant)
+
+    assert engine.variant == stored
+    assert np.isfinite(_logits(engine)).all()
+
+
+def test_the_same_seed_gives_the_same_model() -> None:
+    first, second = (edge.random_model("pocket", variant="int4") for _ in range(2))
+
+    np.testing.assert_array_equal(_logits(first), _logits(second))
+
+
+def test_a_random_model_has_a_name_that_load_takes() -> None:
+    engine = edge.load("random:pocket")
+
+    assert (engine.name, engine.variant) == ("random:pocket", "bfloat16")
+
+
+def test_an_unknown_shape_is_refused_with_the_shapes_there_are() -> None:
+    with pytest.raises(ModelNotFound, match="'3b' is no shape of random weights; there are 2b, 7b, pocket"):
+        edge.load("random:3b")
+
+
+def test_an_unknown_variant_is_refused() -> None:
+    with pytest.raises(BadVariant, match="'int3' is no variant"):
+        edge.random_model("pocket", variant="int3")
+
+
+def test_a_folder_of_random_weights_loads_like_any_other(tmp_path: Path) -> None:
+    write_random_folder("pocket", tmp_path / "model")
+
+    engine = edge.load(str(tmp_path / "model"))
+
+    assert np.isfinite(_logits(engine)).all()
+    assert engine.chat([{"role": "user", "content": "Hello"}]).usage is not None
+
+
+def test_a_folder_that_is_there_is_not_written_into(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="is there already"):
+        write_random_folder("pocket", tmp_path)
+
+
+def _logits(engine: Engine) -> np.ndarray:
+    runner = engine.runner
+    seen = runner.encode(np.full((2, 56, 56, 3), 100, dtype=np.uint8))
+    cache = runner.cache(16)
+    return runner.extend(cache, seen, positions.group(0, 0, 2, 2), rows=4).logits()
