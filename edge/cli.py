@@ -24,6 +24,7 @@ from rich.text import Text
 
 import edge
 from edge.errors import EdgeError, ModelError
+from edge.media.limits import LOOKED_AT
 from quantize.errors import QuantizeError
 from stream.errors import StreamError
 from stream.tasks.boxes import readable
@@ -52,8 +53,6 @@ EXIT_CODES = (
     (EdgeError, QUESTION_FAILED),
     (QuantizeError, VARIANT_FAILED),
 )
-
-LOOKED_AT = 448 * 448  # pixels of a frame, unless told otherwise: 256 tokens for two frames
 
 
 class UsageError(Exception):
@@ -193,7 +192,8 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Tell what this machine, and a source, are like. Credentials are hidden, so the output can be shown around."""
-    from edge.commands.doctor import machine, source_report
+    from edge.commands.doctor import source_report
+    from edge.machine import machine
 
     _tell(machine(), as_json, title="this machine")
     if source is not None:

@@ -6,10 +6,12 @@
         ModelUnreadable    a file of the model is missing, damaged, or in a format this version does not read
         WrongArchitecture  the model is sound, but it is not a Qwen2-VL
         DeviceUnusable     the device asked for is not there or cannot compute
+        DoesNotFit         the model needs more memory than the device has free
       PromptError
         BadMessage         a message that is no chat message, or a part of it that cannot be read
         PromptTooLong      the conversation or the question does not fit
         NothingSeen        a question about a stream before its first picture
+      ReportUnreadable     a file that is no report of a profile, or of another version
       BadSampling          generation settings that mean nothing (a negative temperature)
 
 Failures of cameras and pictures are `stream.errors.StreamError`. Messages never carry credentials or the
@@ -45,6 +47,10 @@ class DeviceUnusable(ModelError):
     code = "DEVICE_UNUSABLE"
 
 
+class DoesNotFit(ModelError):
+    code = "MODEL_DOES_NOT_FIT"
+
+
 class PromptError(EdgeError):
     code = "PROMPT_FAILED"
 
@@ -59,6 +65,10 @@ class PromptTooLong(PromptError):
 
 class NothingSeen(PromptError):
     code = "PROMPT_NOTHING_SEEN"
+
+
+class ReportUnreadable(EdgeError):
+    code = "REPORT_UNREADABLE"
 
 
 class BadSampling(EdgeError, ValueError):

@@ -1,77 +1,17 @@
-"""What this machine and a camera are like: facts a person would be asked for when something does not work."""
+"""What a camera is like: facts a person would be asked for when something does not work."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
 import statistics
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from stream.sources import Source
 
-LIBRARIES = (
-    "torch",
-    "av",
-    "numpy",
-    "opencv-python-headless",
-    "pillow",
-    "tokenizers",
-    "safetensors",
-    "huggingface-hub",
-)
 LOOK = 3.0  # seconds a live source is looked at
 FRAMES = 150  # at most
-
-
-def machine() -> dict[str, Any]:
-    """Device, versions, memory. Values are plain, for a table and for JSON."""
-    import torch
-
-    card: dict[str, Any] = {
-        "qwen2vl-edge": _version("qwen2vl-edge"),
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
-        "cpu instructions": torch.backends.cpu.get_cpu_capability(),
-        "memory": _gigabytes(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
-        "gpu": _gpu(),
-    }
-    return card | {name: _version(name) for name in LIBRARIES}
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _cpu_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _gpu() -> str:
-    import torch
-
-    if not torch.cuda.is_available():
-        return "none that PyTorch can use; the CPU does the work"
-    properties = torch.cuda.get_device_properties(0)
-    return f"{properties.name}, {_gigabytes(properties.total_memory)}, CUDA {torch.version.cuda}"
-
-
-def _gigabytes(nbytes: int) -> str:
-    return f"{nbytes / 2**30:.1f} GiB"
 
 
 def source_report(source: Source) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class PixelLimits:
             )
 
 
+LOOKED_AT = 448 * 448  # pixels of a stream's frame, unless told otherwise: 256 tokens for two frames
 MOST_PIXELS = 16384 * 28 * 28  # of one frame, in Qwen2-VL's own processor
 IMAGE = PixelLimits(56 * 56, 1280 * 28 * 28)
 VIDEO = PixelLimits(128 * 28 * 28, 768 * 28 * 28)  # qwen-vl-utils' and transformers' own

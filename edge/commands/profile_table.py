@@ -1,0 +1,96 @@
+"""A profile's report as tables for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def show_report(report: dict[str, Any], console: Console) -> None:
+    model, ceilings = report["model"], report["ceilings"]
+    console.print(
+        f"{model['name']}, {model['variant']}, computed in {model['dtype']} on {model['device']}", style="bold"
+    )
+    console.print(f"{report['machine']['cpu']}, {report['machine']['cores']} cores; {report['machine']['gpu']}")
+    console.print(
+        f"ceilings measured now: read {_giga(ceilings['read'])} GB/s, copy {_giga(ceilings['copy'])} GB/s; "
+        f"bf16 {_giga(ceilings['bf16'])}, fp32 {_giga(ceilings['fp32'])}, int8 {_giga(ceilings['int8'])} G operations/s"
+    )
+    if busy := report.get("busy"):
+        console.print(busy, style="yellow")
+    if failed := report.get("failed"):
+        console.print(failed, style="red")
+    if "stages" in report:
+        console.print(_stages(report))
+        console.print(_decode(report))
+    console.print(_memory(report))
+    if live := report.get("live"):
+        console.print(_live(live))
+    energy = report["energy"]
+    joules = energy.get("joules_per_answer")
+    console.print(f"energy: {joules:.1f} J per answer" if joules else f"energy: not measured, {energy['not_measured']}")
+
+
+def _stages(report: dict[str, Any]) -> Table:
+    height, width = report["size"]
+    work = report["workload"]
+    title = f"the life of a frame, at {width}x{height}, ms"
+    table = Table("stage", title=title, title_justify="left", title_style="bold")
+    for heading in ("n", "p50", "p90", "p99", "floor", "achieved", "of the ceiling"):
+        table.add_column(heading, justify="right")
+    for stage in report["stages"]:
+        times = [f"{1000 * stage[name]:.2f}" for name in ("p50", "p90", "p99")]
+        table.add_row(stage["name"], str(stage["n"]), *times, *_achieved(stage))
+    table.caption = f"a question of {work['question_tokens']} tokens, answers of {work['answer_tokens']}"
+    return table
+
+
+def _achieved(stage: dict[str, Any]) -> tuple[str, str, str]:
+    if "floor" not in stage:
+        return "", "", ""
+    by_memory = stage["bound_by"] == "memory"
+    rate = (
+        f"{_giga(stage['bytes_per_second'])} GB/s" if by_memory else f"{_giga(stage['operations_per_second'])} GFLOP/s"
+    )
+    return f"{1000 * stage['floor']:.2f}", rate, f"{stage['share_of_ceiling']:.0%}"
+
+
+def _decode(report: dict[str, Any]) -> Table:
+    table = Table(title="decoding", title_justify="left", title_style="bold", show_header=False)
+    points = report["decode"]
+    table.add_row("tokens in the context", *(str(point["context"]) for point in points))
+    table.add_row("tokens per second", *(f"{point['tokens_per_second']:.1f}" for point in points))
+    return table
+
+
+def _memory(report: dict[str, Any]) -> Table:
+    predicted, measured = report["memory"]["predicted"], report["memory"]["measured"]
+    table = Table("", title="memory, MB", title_justify="left", title_style="bold")
+    for heading in ("predicted", "measured"):
+        table.add_column(heading, justify="right")
+    together = predicted["kv"] + predicted["activations"]
+    rows = {
+        "before the model": (predicted["overhead"], measured["overhead"]),
+        "weights": (predicted["weights"], measured["weights"]),
+        "keys, values, activations": (together, measured["kv_and_activations"]),
+        "most at a time": (predicted["total"], measured["total"]),
+    }
+    for name, values in rows.items():
+        table.add_row(name, *(f"{value / 1e6:.0f}" for value in values))
+    return table
+
+
+def _live(live: dict[str, Any]) -> str:
+    if live["age_p50"] is None:
+        return f"a live camera: no answer within {live['seconds']:.0f} s"
+    dropped = sum(live["dropped"].values())
+    return (
+        f"a live camera for {live['seconds']:.0f} s: {live['answers']} answers, age p50 {live['age_p50']:.2f} s, "
+        f"p99 {live['age_p99']:.2f} s; {live['groups']} groups seen, {dropped} frames not looked at"
+    )
+
+
+def _giga(value: float | None) -> str:
+    return "-" if value is None else f"{value / 1e9:.1f}"

@@ -1,0 +1,90 @@
+"""What this machine is: facts that a figure is worth nothing without. Values are plain, for a table and for JSON."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = (
+    "torch",
+    "av",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "tokenizers",
+    "safetensors",
+    "huggingface-hub",
+)
+
+
+def machine() -> dict[str, Any]:
+    """Device, versions, memory."""
+    import torch
+
+    card: dict[str, Any] = {
+        "qwen2vl-edge": _version("qwen2vl-edge"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)),
+        "cpu instructions": torch.backends.cpu.get_cpu_capability(),
+        "cpu clock": _clock(),
+        "memory": _gigabytes(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
+        "gpu": _gpu(),
+    }
+    return card | {name: _version(name) for name in LIBRARIES}
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _commit() -> str:
+    """Of the checkout this runs from; empty for an installed package."""
+    here = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip()
+
+
+def _cpu_name() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _clock() -> str:
+    clock = _cpuinfo("cpu MHz")
+    return f"{float(clock):.0f} MHz as found" if clock else "unknown"
+
+
+def _cpuinfo(field: str) -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith(field):
+                return line.partition(":")[2].strip()
+    return ""
+
+
+def _gpu() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return "none that PyTorch can use; the CPU does the work"
+    properties = torch.cuda.get_device_properties(0)
+    return f"{properties.name}, {_gigabytes(properties.total_memory)}, CUDA {torch.version.cuda}"
+
+
+def _gigabytes(nbytes: int) -> str:
+    return f"{nbytes / 2**30:.1f} GiB"

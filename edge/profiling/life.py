@@ -1,0 +1,141 @@
+"""The life of a frame, one step after the other, with a clock beside each.
+
+A drawn clip (or the user's own) is decoded, sampled, seen and asked about with the parts of a session, in one thread:
+what each step takes by itself. Knows no device.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.engine.engine import Engine
+from edge.engine.prompt import stream_suffix
+from edge.engine.tokenizer import Tokenizer
+from edge.media.limits import LOOKED_AT
+from edge.planning.costs import Costs
+from edge.profiling.spans import Spans
+from edge.profiling.timed import TimedRunner
+from edge.runners import Tokens
+from stream.clip import write_clip
+from stream.errors import StreamError
+from stream.event import Event
+from stream.frame import Group
+from stream.sampler import Sampler
+from stream.session import Context
+from stream.sinks import Sink
+from stream.sinks.jsonl import JsonlSink
+from stream.sources.file import FileSource
+from stream.sources.synthetic import Scene
+from stream.tasks.describe import Describe
+
+DECODE, SAMPLE, PARSE, PUBLISH = "decode", "sample and resize", "parse", "publish"
+FIRST_TOKEN, AGE = "time to first token", "capture to event"
+WIDTH, HEIGHT, CAMERA_FPS = 640, 480, 25  # of the drawn clip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What is measured."""
+
+    window: int = 8  # groups of two frames; as many are seen
+    fps: float = 2.0
+    max_pixels: int = LOOKED_AT
+    question_tokens: int = 32  # with what the chat template puts around it
+    answer_tokens: int = 64
+    clip: Path | None = None  # a drawn scene without one
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "clip": "drawn scene" if self.clip is None else str(self.clip)}
+
+
+def live_through(engine: Engine, costs: Costs, spans: Spans, workload: Workload, folder: Path) -> tuple[int, int]:
+    """Fills `spans`; gives the (height, width) at which frames were looked at. Leaves its files in `folder`.
+
+    Raises what a source raises, and StreamError for a clip that is too short.
+    """
+    clip = workload.clip or _draw(folder / "scene.mp4", workload)
+    runner = TimedRunner(engine.runner, costs, spans, dictation(engine.tokenizer, workload.answer_tokens))
+    timed = Engine(runner, engine.tokenizer, engine.name, engine.limits)
+    task = Describe(question(engine.tokenizer, workload.question_tokens), max_tokens=workload.answer_tokens)
+    size = (0, 0)
+    for num_groups in (1, workload.window):  # the first group is for warming up
+        spans.clear()
+        context = timed.open(workload.window)
+        with closing(JsonlSink(folder / "events.jsonl")) as sink:
+            for group in islice(_groups(clip, engine, spans, workload), num_groups):
+                size = group.pixels.shape[1], group.pixels.shape[2]
+                _live(context, group, task, sink, spans)
+    if size == (0, 0):
+        raise StreamError(f"{clip} gives no group of two frames. Choose a longer clip.")
+    return size
+
+
+def _groups(clip: Path, engine: Engine, spans: Spans, workload: Workload) -> Iterator[Group]:
+    choose_size = partial(engine.limits.frame_size, max_pixels=workload.max_pixels)
+    sampler = Sampler(workload.fps, choose_size=choose_size)
+    with closing(FileSource(clip)) as source:
+        frames = iter(source)
+        while True:
+            with spans(DECODE):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            with spans(SAMPLE):
+                groups = sampler.push(frame)
+            yield from groups
+
+
+def _live(context: Context, group: Group, task: Describe, sink: Sink, spans: Spans) -> None:
+    captured = spans.now()
+    context.append(group)
+    asked = spans.now()
+    reply = context.answer(task.prompt(), max_tokens=task.max_tokens)
+    text = ""
+    spans.add(FIRST_TOKEN, asked, spans.now())
+    for piece in reply:
+        text += piece
+    with spans(PARSE):
+        finding = task.parse(text, {})
+    with spans(PUBLISH):
+        sink.publish(_event(group, finding.text, task), group.picture)
+    spans.add(AGE, captured, spans.now())
+
+
+def _event(group: Group, text: str, task: Describe) -> Event:
+    return Event(
+        stream="profile", task=task.name, seq=group.index, groups=(group.index, group.index), start=group.pts[0],
+        end=group.pts[1], clock=group.clock, age=time.monotonic() - group.captured, text=text, finish="length",
+        boxes=(), answer=None, p_yes=None, model="", variant="",
+    )  # fmt: skip
+
+
+def _draw(path: Path, workload: Workload) -> Path:
+    seconds = 2 * (workload.window + 1) / workload.fps
+    scene = Scene(workload.seed, WIDTH, HEIGHT, duration=seconds)
+    times = np.arange(0, seconds, 1 / CAMERA_FPS)
+    write_clip(path, (scene.render(t, HEIGHT, WIDTH) for t in times), CAMERA_FPS)
+    return path
+
+
+def question(tokenizer: Tokenizer, num_tokens: int) -> str:
+    """A question that takes so many tokens with its template, or as few as there can be."""
+    words = "Describe the video."
+    while len(stream_suffix(tokenizer, f"{words} 1")) <= num_tokens:
+        words += " 1"
+    return words
+
+
+def dictation(tokenizer: Tokenizer, num_tokens: int) -> Tokens:
+    """An answer of so many tokens that never repeats itself: a loop would end it."""
+    text = ", ".join(f"a red circle at {7 * number} of {number * number}" for number in range(1, num_tokens + 2))
+    return tokenizer.encode_plain(text)[:num_tokens]

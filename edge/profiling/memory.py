@@ -1,0 +1,70 @@
+"""How much memory is taken, and when: of a CUDA device by PyTorch's allocator, of a CPU by the process itself."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+
+STATM = Path("/proc/self/statm")
+EVERY = 0.05  # seconds between two looks; one takes 20 microseconds
+
+
+def taken(device: torch.device) -> int:
+    """Bytes: allocated and cached by PyTorch on a CUDA device; resident of this process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.memory_reserved(device)
+    if STATM.exists():
+        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def free(device: torch.device) -> int:
+    """Bytes that can still be had."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return 1024 * int(line.split()[1])
+    return 0
+
+
+class Timeline:
+    """Memory taken over time while it is entered, and the most of it."""
+
+    def __init__(self, device: torch.device, every: float = EVERY) -> None:
+        self.device, self.every = device, every
+        self.points: list[tuple[float, int]] = []  # seconds of time.perf_counter, bytes
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="memory timeline", daemon=True)
+
+    @property
+    def peak(self) -> int:
+        """Also of moments between two looks, where the device keeps count."""
+        seen = max((nbytes for _, nbytes in self.points), default=0)
+        return max(seen, torch.cuda.max_memory_reserved(self.device)) if self.device.type == "cuda" else seen
+
+    def __enter__(self) -> Self:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self._note()
+
+    def _look(self) -> None:
+        while not self._over.wait(self.every):
+            self._note()
+
+    def _note(self) -> None:
+        self.points.append((time.perf_counter(), taken(self.device)))

@@ -1,0 +1,89 @@
+"""A runner that tells what its time goes into, and that is told what to say.
+
+It stands between the engine and the real runner, so what is measured is the engine's own path. Answers are dictated:
+the device chooses every token, and then another is put in its place. So every model, and one with random weights too,
+gives answers of the same length that say something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.planning.costs import Costs
+from edge.profiling.spans import Spans
+from edge.runners import Cache, Embeddings, Positions, Prediction, Runner, Tokens
+
+PATCHIFY, VISION, PREFIX, APPEND, QUESTION, TOKEN = (
+    "patchify", "vision tower", "prefix", "append", "question", "token",
+)  # fmt: skip
+
+
+class TimedRunner:
+    def __init__(self, runner: Runner, costs: Costs, spans: Spans, dictation: Tokens) -> None:
+        self.facts = replace(runner.facts, stop_tokens=())
+        self.runner, self.costs, self.spans, self.dictation = runner, costs, spans, dictation
+        self._told = 0  # tokens of the dictation
+
+    def encode(self, frames: NDArray[np.uint8]) -> Embeddings:
+        start = self.spans.now()
+        with self._tower_begins() as begun:
+            embeddings = self.runner.encode(frames)
+        end = self.spans.now()
+        if begun:
+            self.spans.add(PATCHIFY, start, begun[0])
+        self.spans.add(VISION, begun[0] if begun else start, end, self.costs.vision(*frames.shape[1:3]))
+        return embeddings
+
+    def cache(self, capacity: int) -> Cache:
+        return self.runner.cache(capacity)
+
+    def extend(self, cache: Cache, inputs: Tokens | Embeddings, positions: Positions, rows: int = 1) -> Prediction:
+        """As the runner's; what the engine asks of it shows in what it brings."""
+        tokens, context = positions.shape[1], cache.length
+        cost = self.costs.extend(tokens, context, rows)
+        with self.spans(self._name(inputs, tokens, rows), cost, context):
+            prediction = self.runner.extend(cache, inputs, positions, rows)
+            if rows:
+                prediction = self._dictate(prediction, is_question=tokens > 1)
+        return prediction
+
+    def _name(self, inputs: Tokens | Embeddings, tokens: int, rows: int) -> str:
+        if not isinstance(inputs, np.ndarray):
+            return APPEND
+        if rows == 0:
+            return PREFIX
+        return QUESTION if tokens > 1 else TOKEN
+
+    def _dictate(self, prediction: Prediction, is_question: bool) -> Prediction:
+        chosen = prediction.best  # the device's choice, made and fetched as ever
+        self._told = 0 if is_question else self._told + 1
+        told = np.full_like(chosen, self.dictation[self._told % len(self.dictation)])
+        return Dictated(told, prediction)
+
+    @contextmanager
+    def _tower_begins(self) -> Iterator[list[float]]:
+        """When the patches are ready; empty for a runner that does not show its model."""
+        begun: list[float] = []
+        model = getattr(self.runner, "model", None)
+        if model is None:
+            yield begun
+            return
+        handle = model.visual.register_forward_pre_hook(lambda *_: begun.append(self.spans.now()))
+        try:
+            yield begun
+        finally:
+            handle.remove()
+
+
+class Dictated:
+    def __init__(self, told: Tokens, prediction: Prediction) -> None:
+        self.best = told
+        self._prediction = prediction
+
+    def logits(self) -> NDArray[np.float32]:
+        return self._prediction.logits()
