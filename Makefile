@@ -6,7 +6,7 @@ PIP_INDEX ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check fix bench gpu pocket clean
+.PHONY: demo test check fix bench peers interop gpu pocket clean
 
 demo: $(READY)  ## the main job: a camera on loopback, watched by the embedded model
 	$(BIN)/edge demo
@@ -26,10 +26,23 @@ fix: $(READY)
 
 bench: $(READY)  ## the short form of every benchmark, into benchmarks/results/
 	$(BIN)/python -m benchmarks.pocket.evaluate --scenes 100
+	$(BIN)/python -m benchmarks.latency --short
+	$(BIN)/python -m benchmarks.streaming --short
+
+peers: $(READY)  ## other engines on this machine, each in its own environment; an hour and 20 GB the first time
+	$(BIN)/python -m benchmarks.peers
+
+interop: $(READY)  ## other libraries load what we write; their environment is their own
+	$(PYTHON) -m venv .venv-interop
+	.venv-interop/bin/pip install --quiet $(PIP_INDEX) --requirement tests/interop/requirements.txt
+	.venv-interop/bin/python -m pytest tests/interop
 
 gpu: $(READY)  ## on a machine with a CUDA device: its tests, then the benchmarks there
 	$(BIN)/python -m pytest -m gpu
 	$(BIN)/python -m benchmarks.pocket.evaluate --scenes 100 --device cuda
+	$(BIN)/python -m benchmarks.latency --device cuda
+	$(BIN)/python -m benchmarks.latency --device cuda --variant bfloat16
+	$(BIN)/python -m benchmarks.streaming --device cuda
 
 pocket: $(READY)  ## train the embedded model from nothing; stops and goes on; hours on two cores
 	$(BIN)/python -m benchmarks.pocket.train --out runs/pocket

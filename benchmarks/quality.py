@@ -24,11 +24,12 @@ from rich.table import Table
 
 import edge
 from benchmarks.pocket.evaluate import RESULTS, Score, answer, film, judge
-from edge.commands.doctor import machine
 from edge.engine import positions
 from edge.engine.engine import Engine
 from edge.engine.prompt import stream_prefix, stream_suffix
 from edge.hub import find_model
+from edge.machine import machine
+from quantize.manifest import MANIFEST, Manifest
 from stream.frame import Group
 from stream.sources.lessons import Lesson, lessons
 
@@ -138,6 +139,11 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
+def method(folder: Path) -> str:
+    """How the folder's numbers were chosen; empty where no manifest says so."""
+    return Manifest.read(folder).method if (folder / MANIFEST).exists() else ""
+
+
 def show(rows: Sequence[dict[str, Any]], source: dict[str, Any]) -> None:
     title = f"against {source['model']} ({source['megabytes']:.1f} MB, {source['variant']}), {source['scenes']} scenes"
     table = Table("variant", "MB", *LOSSES, title=title, title_justify="left")
@@ -165,8 +171,8 @@ def main() -> None:
     }  # fmt: skip
     rows = [
         {
-            "model": Path(name).name, "variant": engine.variant, "megabytes": size(find_model(name)) / 1e6,
-            "figures": comparison.figures(score),
+            "model": Path(name).name, "method": method(find_model(name)), "variant": engine.variant,
+            "megabytes": size(find_model(name)) / 1e6, "figures": comparison.figures(score),
         }
         for name, engine, comparison in zip(arguments.variants, variants, comparisons, strict=True)
     ]  # fmt: skip

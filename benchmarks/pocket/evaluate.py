@@ -25,10 +25,10 @@ from rich.progress import track
 from rich.table import Table
 
 import edge
-from edge.commands.doctor import machine
 from edge.commands.watch import Pace
 from edge.engine.context import Context
 from edge.engine.engine import Engine
+from edge.machine import machine
 from stream.clip import write_clip
 from stream.frame import Group
 from stream.sampler import groups

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 import edge
+from edge.engine.engine import Engine
 from edge.errors import ModelNotFound, ReportUnreadable
 from edge.hub import find_model
 from edge.loading import RANDOM
@@ -33,12 +34,11 @@ def make_subject(model: str, variant: str | None, device: str, dtype: str) -> Su
         plan = random_plan(stored, config.tie_word_embeddings)
         computed = choose_dtype((stored if plan is None else "bfloat16") if dtype == "auto" else dtype, chosen)
         costs = Costs(config, Weights.planned(config, plan, computed), computed.itemsize)
-        return Subject(
-            f"{model} {stored}",
-            chosen,
-            costs,
-            lambda: edge.random_model(shape, variant=stored, device=device, dtype=dtype),
-        )
+
+        def make() -> Engine:
+            return edge.random_model(shape, variant=stored, device=device, dtype=dtype)
+
+        return Subject(model, str(computed) if plan is None else stored, chosen, costs, make)
     if variant is not None:
         raise ModelNotFound(
             f"--variant {variant} is for random weights; {model} is what it is. Make one with `edge quantize`."
@@ -47,7 +47,8 @@ def make_subject(model: str, variant: str | None, device: str, dtype: str) -> Su
     config = read_config(folder)
     computed = choose_dtype(compute_dtype(config, chosen) if dtype == "auto" else dtype, chosen)
     costs = Costs(config, _stored(folder, config, computed), computed.itemsize)
-    return Subject(model, chosen, costs, lambda: edge.load(model, device=device, dtype=dtype))
+    stored = str(computed) if config.quantization is None else "int"
+    return Subject(model, stored, chosen, costs, lambda: edge.load(model, device=device, dtype=dtype))
 
 
 def _stored(folder: Path, config: Config, dtype: torch.dtype) -> Weights:

@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+WHOLES = ("time to first token", "capture to event")  # they hold others in them, and come last
+
 
 def show_report(report: dict[str, Any], console: Console) -> None:
     model, ceilings = report["model"], report["ceilings"]
@@ -37,10 +39,11 @@ def _stages(report: dict[str, Any]) -> Table:
     height, width = report["size"]
     work = report["workload"]
     title = f"the life of a frame, at {width}x{height}, ms"
-    table = Table("stage", title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("stage", no_wrap=True)
     for heading in ("n", "p50", "p90", "p99", "floor", "achieved", "of the ceiling"):
         table.add_column(heading, justify="right")
-    for stage in report["stages"]:
+    for stage in sorted(report["stages"], key=lambda stage: stage["name"] in WHOLES):
         times = [f"{1000 * stage[name]:.2f}" for name in ("p50", "p90", "p99")]
         table.add_row(stage["name"], str(stage["n"]), *times, *_achieved(stage))
     table.caption = f"a question of {work['question_tokens']} tokens, answers of {work['answer_tokens']}"
@@ -58,10 +61,11 @@ def _achieved(stage: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _decode(report: dict[str, Any]) -> Table:
-    table = Table(title="decoding", title_justify="left", title_style="bold", show_header=False)
-    points = report["decode"]
-    table.add_row("tokens in the context", *(str(point["context"]) for point in points))
-    table.add_row("tokens per second", *(f"{point['tokens_per_second']:.1f}" for point in points))
+    table = Table(title="decoding", title_justify="left", title_style="bold")
+    for heading in ("tokens in the context", "tokens per second"):
+        table.add_column(heading, justify="right")
+    for point in report["decode"]:
+        table.add_row(str(point["context"]), f"{point['tokens_per_second']:.1f}")
     return table
 
 
@@ -85,10 +89,10 @@ def _memory(report: dict[str, Any]) -> Table:
 def _live(live: dict[str, Any]) -> str:
     if live["age_p50"] is None:
         return f"a live camera: no answer within {live['seconds']:.0f} s"
-    dropped = sum(live["dropped"].values())
+    missed = sum(count for reason, count in live["dropped"].items() if reason != "between_samples")
     return (
         f"a live camera for {live['seconds']:.0f} s: {live['answers']} answers, age p50 {live['age_p50']:.2f} s, "
-        f"p99 {live['age_p99']:.2f} s; {live['groups']} groups seen, {dropped} frames not looked at"
+        f"p99 {live['age_p99']:.2f} s; {live['groups']} groups seen, {missed} of {live['sampled']} samples dropped"
     )
 
 

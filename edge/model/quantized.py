@@ -36,6 +36,16 @@ class QuantEmbedding(nn.Module):
 
 def stored_as(model: nn.Module) -> str:
     """The variants of a model's quantized layers, the most common first: "int4-g128+int8-channel"; empty for none."""
-    kernels = {id(m.kernel): m.kernel for m in model.modules() if isinstance(m, QuantLinear | QuantEmbedding)}
-    counts = Counter(str(kernel.variant) for kernel in kernels.values())
+    counts = Counter(str(kernel.variant) for kernel in _kernels(model))
     return "+".join(name for name, _ in counts.most_common())
+
+
+def held_bytes(model: nn.Module) -> int:
+    """Memory that a model's weights take."""
+    return sum(weight.nbytes for weight in model.parameters()) + sum(kernel.nbytes for kernel in _kernels(model))
+
+
+def _kernels(model: nn.Module) -> list[Kernel]:
+    """Each once, though a tied one serves twice."""
+    found = {id(m.kernel): m.kernel for m in model.modules() if isinstance(m, QuantLinear | QuantEmbedding)}
+    return list(found.values())

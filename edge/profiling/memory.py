@@ -34,6 +34,13 @@ def free(device: torch.device) -> int:
     return 0
 
 
+def total(device: torch.device) -> int:
+    """Bytes of the whole device."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1]
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 class Timeline:
     """Memory taken over time while it is entered, and the most of it."""
 

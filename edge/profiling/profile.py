@@ -17,13 +17,15 @@ import torch
 
 from edge.engine.engine import Engine
 from edge.machine import machine
+from edge.model.quantized import held_bytes
 from edge.planning.costs import Costs
 from edge.planning.memory import Memory, predict_memory
+from edge.profiling.busy import Busy
 from edge.profiling.ceilings import Ceilings, measure_ceilings
 from edge.profiling.energy import Energy, NoPower, power_meter
 from edge.profiling.life import AGE, Workload, live_through
 from edge.profiling.live import watch_live
-from edge.profiling.memory import Timeline, taken
+from edge.profiling.memory import Timeline, taken, total
 from edge.profiling.spans import Spans, Stage
 from edge.profiling.timed import TOKEN
 
@@ -47,35 +49,36 @@ class Subject:
     """What is profiled, and how it comes into memory."""
 
     name: str
+    variant: str  # how its weights are stored, as far as is known before
     device: torch.device
     costs: Costs
     load: Callable[[], Engine]
 
 
 def profile(subject: Subject, workload: Workload, live_seconds: float, progress: Progress) -> Profile:
-    """Raises what loading raises. An out-of-memory on the way is part of the report."""
-    found, device = Profile(), subject.device
+    """Raises what loading raises. An out-of-memory on the way is part of the report, and the rest goes on."""
+    device = subject.device
     progress("measuring what the device can give")
     ceilings = measure_ceilings(device)
     before = taken(device)
-    with Timeline(device) as timeline:
+    found = Profile(spans=Spans(_finish(device)))
+    with Timeline(device) as timeline, Busy() as busy:
         progress(f"loading {subject.name}")
         started = time.perf_counter()
         engine = subject.load()
-        loaded, load_seconds = taken(device), time.perf_counter() - started
-        found.report = _head(subject, engine, workload, ceilings, load_seconds)
-        found.spans = Spans(_finish(device))
+        found.report = _head(subject, engine, workload, ceilings, time.perf_counter() - started)
+        weights = _weights(engine, taken(device) - before)
         with _out_of_memory_reported(found.report), _energy(device, found):
             progress("the life of frames, step by step")
-            with tempfile.TemporaryDirectory() as folder:
-                size = live_through(engine, subject.costs, found.spans, workload, Path(folder))
-            found.report |= _measured(found.spans, ceilings, engine.variant, size)
+            found.report |= _steps(subject, engine, workload, found.spans, ceilings)
+        with _out_of_memory_reported(found.report):
             progress("a live camera")
             found.report["live"] = watch_live(engine, subject.costs, workload, live_seconds)
     found.timeline = timeline.points
-    kv_size = found.report.get("size", (448, 448))
-    predicted = predict_memory(subject.costs, kv_size, workload.window, before)
-    found.report["memory"] = _memory(predicted, before, loaded, timeline)
+    if busy.is_busy:
+        found.report["busy"] = f"others took {busy.others:.0%} of the CPU meanwhile: times are too long"
+    predicted = predict_memory(subject.costs, found.report.get("size", (448, 448)), workload.window, before)
+    found.report["memory"] = _memory(predicted, before, weights, timeline)
     return found
 
 
@@ -98,10 +101,18 @@ def _head(subject: Subject, engine: Engine, workload: Workload, ceilings: Ceilin
     }
 
 
-def _measured(spans: Spans, ceilings: Ceilings, variant: str, size: tuple[int, int]) -> dict[str, Any]:
-    rate, bandwidth = _rate(ceilings, variant), ceilings.read
+def _steps(subject: Subject, engine: Engine, workload: Workload, spans: Spans, ceilings: Ceilings) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        size = live_through(engine, subject.costs, spans, workload, Path(folder))
+    rate, bandwidth = _rate(ceilings, engine.variant), ceilings.read
     stages = [_stage(Stage.of(name, spans.named(name)), spans, rate, bandwidth) for name in spans.names()]
     return {"size": list(size), "stages": stages, "decode": _decode(spans)}
+
+
+def _weights(engine: Engine, grown: int) -> int:
+    """Bytes held by the model; of a runner that does not show one, by how much the memory grew."""
+    model = getattr(engine.runner, "model", None)
+    return grown if model is None else held_bytes(model)
 
 
 def _stage(stage: Stage, spans: Spans, rate: float, bandwidth: float) -> dict[str, Any]:
@@ -141,16 +152,17 @@ def _decode(spans: Spans) -> list[dict[str, float]]:
     ]
 
 
-def _memory(predicted: Memory, before: int, loaded: int, timeline: Timeline) -> dict[str, Any]:
-    """Bytes. Keys, values and activations are measured together: they come and go."""
+def _memory(predicted: Memory, before: int, weights: int, timeline: Timeline) -> dict[str, Any]:
+    """Bytes. Keys, values and activations are measured together with what allocators keep: they come and go."""
     return {
         "predicted": predicted.to_dict(),
         "measured": {
             "overhead": before,
-            "weights": loaded - before,
-            "kv_and_activations": timeline.peak - loaded,
+            "weights": weights,
+            "kv_and_activations": timeline.peak - before - weights,
             "total": timeline.peak,
         },
+        "available": total(timeline.device),
         "timeline": _thinned([[round(at - timeline.points[0][0], 3), nbytes] for at, nbytes in timeline.points]),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -53,19 +54,30 @@ def test_expectations_are_those_of_a_streams_context() -> None:
     assert agreed >= min(8, len(spoken))
 
 
+@dataclass(frozen=True)
+class Promise:
+    """The most a variant may lose."""
+
+    kl: float
+    top1: float
+    iou: float
+    f1: float = 0.02
+
+
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    "order, kl, top1",
+    "order, promise",
     [
-        (Order(preset="int8", method="rtn"), 0.003, 0.99),
-        (Order(preset="edge", method="gptq", samples=16), 0.05, 0.94),
+        (Order(preset="int8", method="rtn"), Promise(kl=0.003, top1=0.99, iou=0.005)),
+        (Order(preset="edge", method="gptq", samples=32), Promise(kl=0.05, top1=0.94, iou=0.02)),
     ],
     ids=["int8", "int4"],
 )
-def test_pockets_variants_stay_within_what_is_promised(order: Order, kl: float, top1: float, tmp_path: Path) -> None:
+def test_pockets_variants_stay_within_what_is_promised(order: Order, promise: Promise, tmp_path: Path) -> None:
     quantize_model(POCKET, "pocket", tmp_path / "out", order, "cpu", lambda done, total, what: None)
     source, variant = (edge.load(name, device="cpu") for name in ("pocket", str(tmp_path / "out")))
-    score, (comparison,) = compare(source, [variant], range(20_000, 20_003))
+    score, (comparison,) = compare(source, [variant], range(20_000, 20_012))
     figures = comparison.figures(score)
     print(order.preset, figures)
-    assert figures["kl_mean"] <= kl
-    assert figures["top1"] >= top1
+    assert figures["kl_mean"] <= promise.kl and figures["top1"] >= promise.top1
+    assert figures["mean_iou_loss"] <= promise.iou and figures["object_f1_loss"] <= promise.f1

@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import edge
-from edge.cli import VARIANT_FAILED, app
+from edge.cli import app
+from edge.cli.terminal import VARIANT_FAILED
 from edge.commands.inspect import inspect_folder
 from edge.commands.quantize import Order, quantize_model
 from edge.commands.verify import verify_folder

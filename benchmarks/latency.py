@@ -1,0 +1,151 @@
+"""How long does each step take, does measuring cost anything, and do the formulas know it beforehand?
+
+`python -m benchmarks.latency [--model random:2b] [--variant int4] [--short]` profiles the model at one size of frames,
+predicts other sizes from that, and measures them too; and runs the same steps with and without clocks beside them.
+Prints tables; the last line of output is the same as JSON, kept in benchmarks/results/latency-cpu.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import edge
+from benchmarks.harness import Busy, fix_seed, interleaved, store
+from edge.commands.profile import make_subject
+from edge.commands.profile_table import show_report
+from edge.engine import positions
+from edge.engine.engine import Engine
+from edge.planning.device import Card
+from edge.planning.predict import Plan, Shares, Wish, make_plan
+from edge.profiling.ceilings import measure_ceilings
+from edge.profiling.life import AGE, Workload, dictation, live_through
+from edge.profiling.memory import total
+from edge.profiling.profile import Subject, profile
+from edge.profiling.spans import Spans, Stage
+from edge.profiling.timed import APPEND, QUESTION, TOKEN, VISION, TimedRunner
+from edge.runners import Runner
+
+SIDES = (280, 224)  # pixels of frames whose times are predicted from those of larger ones
+CLOSE = 0.20  # how far a prediction may be off
+PAIRS, TOKENS = 30, 16  # with and without clocks
+
+console = Console(stderr=True, highlight=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    what: str
+    predicted: float  # seconds
+    measured: float
+
+    @property
+    def ratio(self) -> float:
+        return self.predicted / self.measured
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"what": self.what, "predicted": self.predicted, "measured": self.measured, "ratio": self.ratio}
+
+
+def predictions(subject: Subject, engine: Engine, report: dict[str, Any], workload: Workload) -> list[Prediction]:
+    """Of smaller frames, from what the profile of larger ones says of this device."""
+    card = Card.measured(report, total(subject.device))
+    found = []
+    for side in SIDES:
+        spans = Spans()
+        work = replace(workload, max_pixels=side * side)
+        with tempfile.TemporaryDirectory() as folder:
+            size = live_through(engine, subject.costs, spans, work, Path(folder))
+        wish = Wish(size=size, window=work.window, answer_tokens=work.answer_tokens)
+        plan = make_plan(subject.costs, card, Shares.measured(report), wish, engine.variant)
+        found += _beside(plan, spans, f"{size[1]}x{size[0]}")
+    return found
+
+
+def _beside(plan: Plan, spans: Spans, where: str) -> list[Prediction]:
+    predicted = {
+        VISION: plan.vision, APPEND: plan.append, QUESTION: plan.first_token, TOKEN: plan.token, AGE: plan.age,
+    }  # fmt: skip
+    return [
+        Prediction(f"{name} at {where}", seconds, Stage.of(name, spans.named(name)).p50)
+        for name, seconds in predicted.items()
+    ]
+
+
+def clock_cost(pairs: int = PAIRS) -> dict[str, Any]:
+    """Seconds with clocks over seconds without, of one group and one answer of pocket's: the quickest steps we know."""
+    engine = edge.load("pocket")
+    subject = make_subject("pocket", None, "auto", "auto")
+    timed = TimedRunner(engine.runner, subject.costs, Spans(), dictation(engine.tokenizer, TOKENS))
+    works = {"plain": _steps(engine.runner), "timed": _steps(timed)}
+    return interleaved(works, pairs, subject.device, warm_up=3).ratio("timed", "plain").to_dict()
+
+
+def _steps(runner: Runner) -> Callable[[], object]:
+    """The calls that a context makes for a group, a question and an answer."""
+    frames = np.random.default_rng(0).integers(0, 256, (2, 112, 168, 3), dtype=np.uint8)
+
+    def work() -> None:
+        cache = runner.cache(200)
+        runner.extend(cache, runner.encode(frames), positions.group(0, 0, 4, 6), rows=0)
+        prediction = runner.extend(cache, np.zeros(32, dtype=np.int64), positions.text(6, 32))
+        for index in range(TOKENS):
+            prediction = runner.extend(cache, prediction.best, positions.text(38 + index, 1))
+        _ = prediction.best
+
+    return work
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="random:2b")
+    parser.add_argument("--variant", help="of random weights  [default: int4]")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--short", action="store_true", help="fewer groups, shorter answers")
+    arguments = parser.parse_args()
+    fix_seed()
+    variant = arguments.variant or ("int4" if arguments.model.startswith("random:") else None)
+    subject = make_subject(arguments.model, variant, arguments.device, "auto")
+    engine = subject.load()
+    workload = Workload(window=2, answer_tokens=16) if arguments.short else Workload()
+    with Busy() as busy:
+        loaded = replace(subject, load=lambda: engine)
+        report = profile(loaded, workload, live_seconds=5.0 if arguments.short else 20.0, progress=console.print).report
+        show_report(report, console)
+        beside = predictions(subject, engine, report, workload)
+        console.print(_table(beside))
+        clocks = clock_cost()
+    console.print(f"with clocks over without: {clocks['median']:.4f} (median of {clocks['n']} pairs)")
+    figures = {
+        "profile": {name: value for name, value in report.items() if name not in ("machine", "ceilings")},
+        "predictions": [one.to_dict() for one in beside],
+        "clocks": clocks,
+    }
+    kind = torch.cuda.get_device_name(subject.device) if subject.device.type == "cuda" else "cpu"
+    name = f"latency-{kind.lower().replace(' ', '-')}"
+    store(name, figures, ceilings=measure_ceilings(subject.device), busy=busy)
+
+
+def _table(beside: list[Prediction]) -> Table:
+    table = Table("step", title="predicted from the profile above, and measured; ms", title_justify="left")
+    for heading in ("predicted", "measured", "ratio", ""):
+        table.add_column(heading, justify="right")
+    for one in beside:
+        verdict = "" if abs(one.ratio - 1) <= CLOSE else "off"
+        table.add_row(
+            one.what, f"{1000 * one.predicted:.1f}", f"{1000 * one.measured:.1f}", f"{one.ratio:.2f}", verdict
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main()

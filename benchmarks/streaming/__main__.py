@@ -1,0 +1,105 @@
+"""`python -m benchmarks.streaming [--model random:2b] [--variant bfloat16,int4] [--windows 4,8,16] [--sizes 224,448]`
+
+See the package for what is measured. Prints a table; the last line of output is the result as JSON, which is kept in
+benchmarks/results/. bfloat16 beside the bfloat16 of transformers is the fair pair; int4 is the product. `--short` is
+for a first look: one point of a small shape and one of the true one, a period each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from benchmarks.harness import Busy, fix_seed, store
+from benchmarks.streaming.contest import FPS, Contest, Point, Row
+from benchmarks.streaming.ours import NEW_TOKENS, QUESTION_TOKENS
+from benchmarks.streaming.table import table
+from edge.loading import RANDOM
+from edge.machine import machine
+from edge.profiling.ceilings import measure_ceilings
+from edge.runners.pytorch import choose_device
+
+Plan = tuple[str, Sequence[str], Sequence[Point]]
+"""A shape, its variants, and where they are measured."""
+
+SHORT: list[Plan] = [
+    ("pocket", ["float32"], [Point(4, 112, 6)]),
+    ("2b", ["bfloat16"], [Point(4, 224, 2)]),
+]
+
+
+def main() -> None:
+    arguments = parse()
+    # The models of transformers need no torchvision, and one that cannot load its own extension stops their import.
+    sys.modules.setdefault("torchvision", None)  # type: ignore[arg-type]
+    device, console = choose_device(arguments.device), Console(stderr=True, width=200)
+    fix_seed()
+    ceilings = measure_ceilings(device)
+    rows: list[Row] = []
+    with Busy() as busy:
+        for shape, variants, points in SHORT if arguments.short else [plan(arguments)]:
+            console.print(f"random:{shape}: making {', '.join(variants)}, and transformers with the same weights")
+            contest = Contest(shape, variants, device)
+            for point in points:
+                console.print(f"{point.rounds} slides of {point.window} groups of {point.size}x{point.size}")
+                rows += contest.measure(point)
+                console.print(table(rows))
+    figures = {**asked(), "rows": rows, "transformers": version("transformers")}
+    store(name(arguments, device), figures, ceilings=ceilings, busy=busy, baseline=contest.twin.config)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="random:2b", help="random:2b, random:7b or random:pocket")
+    parser.add_argument("--variant", type=_words, default=["bfloat16", "int4"], help="one or several, with commas")
+    parser.add_argument("--windows", type=_numbers, default=[4, 8, 16], help="groups in the longest window")
+    parser.add_argument("--sizes", type=_numbers, default=[224, 280, 448], help="pixels of a side")
+    parser.add_argument("--slides", type=int, default=8, help="at least so many per row; whole periods are measured")
+    parser.add_argument("--short", action="store_true", help="two points in about three minutes; the rest is ignored")
+    parser.add_argument("--device", default="auto")
+    return parser.parse_args()
+
+
+def plan(arguments: argparse.Namespace) -> Plan:
+    points = [Point(window, size, arguments.slides) for size in arguments.sizes for window in arguments.windows]
+    return arguments.model.removeprefix(RANDOM), arguments.variant, points
+
+
+def asked() -> dict[str, Any]:
+    return {
+        "fps": FPS,
+        "question_tokens": QUESTION_TOKENS,
+        "new_tokens": NEW_TOKENS,
+        "sampling": "greedy, no early stop",
+    }
+
+
+def name(arguments: argparse.Namespace, device: torch.device) -> str:
+    """The published shape in full has the plain name; what is shorter or smaller must not overwrite it."""
+    shape = arguments.model.removeprefix(RANDOM)
+    kind = "short" if arguments.short else shape
+    return "-".join(["streaming", *([] if kind == "2b" else [kind]), chip(device)])
+
+
+def chip(device: torch.device) -> str:
+    found = torch.cuda.get_device_name(device) if device.type == "cuda" else str(machine()["cpu"])
+    return "-".join(re.findall("[a-z0-9]+", found.lower()))
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
+if __name__ == "__main__":
+    main()

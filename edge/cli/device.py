@@ -1,0 +1,151 @@
+"""`edge profile`, `edge plan`, `edge doctor`: what a device does, what it could do, and what it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge.cli.options import AsJson, Device, Dtype, Fps, MaxPixels, Rtsp, Transport, open_address
+from edge.cli.terminal import UsageError, notes, options_checked, tell
+from edge.media.limits import LOOKED_AT
+
+ProfiledModel = Annotated[
+    str, typer.Option(help='"pocket", a model folder, a hub name, or random:2b for random weights')
+]
+Variant = Annotated[
+    str | None, typer.Option(help='of random weights: "int4", "int8", "bfloat16", or spelled out like "int4-g32"')
+]
+Window = Annotated[int, typer.Option(min=1, help="the longest memory, in groups of two frames")]
+QuestionTokens = Annotated[int, typer.Option(min=1, help="tokens of a question")]
+AnswerTokens = Annotated[int, typer.Option(min=2, help="tokens of an answer")]
+
+
+def profile(
+    model: ProfiledModel = "pocket",
+    variant: Variant = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    window: Window = 8,
+    fps: Fps = 2.0,
+    max_pixels: MaxPixels = LOOKED_AT,
+    question_tokens: QuestionTokens = 32,
+    answer_tokens: AnswerTokens = 64,
+    clip: Annotated[Path | None, typer.Option(help="a video of your own  [default: a drawn scene]")] = None,
+    live: Annotated[float, typer.Option(min=1, help="seconds of a live camera at the end")] = 20.0,
+    html: Annotated[Path | None, typer.Option(help="write a page with plots here")] = None,
+    trace: Annotated[Path | None, typer.Option(help="write a trace for ui.perfetto.dev here")] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(help="two reports of --json: measure nothing, say what changed")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="try even what should not fit")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure where a frame's time and memory go on this device, and how far that is from what it could give."""
+    from edge.commands.profile import check_fit, make_subject, read_report
+    from edge.profiling.life import Workload
+
+    if compare is not None:
+        _compare(read_report(compare[0]), read_report(compare[1]), as_json)
+        return
+    with options_checked():
+        workload = Workload(
+            window=window, fps=fps, max_pixels=max_pixels, question_tokens=question_tokens,
+            answer_tokens=answer_tokens, clip=clip,
+        )  # fmt: skip
+    subject = make_subject(model, variant, device, dtype)
+    if not force:
+        check_fit(subject, workload)
+    from edge.commands.profile_table import show_report
+    from edge.profiling import profile as profiling
+
+    with notes.status("") as status:
+        found = profiling.profile(subject, workload, live, status.update)
+    if as_json:
+        print(json.dumps(found.report, ensure_ascii=False), flush=True)
+    else:
+        show_report(found.report, notes)
+    if html is not None:
+        from edge.profiling.page import write_page
+
+        write_page(found.report, html)
+        notes.print(f"the page is {html}", markup=False)
+    if trace is not None:
+        from edge.profiling.trace import write_trace
+
+        write_trace(found, trace)
+        notes.print(f"the trace is {trace}; open it at ui.perfetto.dev", markup=False)
+
+
+def _compare(before: dict[str, object], after: dict[str, object], as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from edge.commands.comparison_table import show_comparison
+    from edge.profiling.compare import compare, differences
+
+    if as_json:
+        changes = [asdict(change) for change in compare(before, after)]
+        print(json.dumps({"changes": changes, "differences": differences(before, after)}, ensure_ascii=False))
+    else:
+        show_comparison(before, after, notes)
+
+
+def plan(
+    model: ProfiledModel = "random:2b",
+    variant: Variant = None,
+    device: Annotated[str | None, typer.Option(help="a device on file, such as rtx-4060")] = None,
+    like: Annotated[Path | None, typer.Option(help="a report of `edge profile --json` on that device")] = None,
+    memory: Annotated[str | None, typer.Option(help="such as 8GB")] = None,
+    bandwidth: Annotated[str | None, typer.Option(help="of its memory, such as 272GB/s")] = None,
+    tflops: Annotated[str | None, typer.Option(help="bf16 operations a second, such as 60T")] = None,
+    int8_tops: Annotated[str | None, typer.Option(help="int8 operations a second, such as 121T")] = None,
+    size: Annotated[str, typer.Option(help="of the frames the model looks at, width x height")] = "448x448",
+    fps: Fps = 2.0,
+    window: Window = 8,
+    question_tokens: QuestionTokens = 32,
+    answer_tokens: AnswerTokens = 64,
+    every: Annotated[float, typer.Option(min=0, help="seconds of video between answers; 0: as often as possible")] = 0,
+    cameras: Annotated[int, typer.Option(min=1, help="how many cameras are watched")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Predict what a device could watch: memory, age of answers, number of cameras. Nothing is measured or loaded."""
+    from edge.commands.plan import plan_for, show_plan
+    from edge.planning.predict import Wish
+
+    amounts = {"memory": memory, "bandwidth": bandwidth, "tflops": tflops, "int8_tops": int8_tops}
+    with options_checked():
+        wish = Wish(
+            size=_size(size), fps=fps, window=window, question_tokens=question_tokens, answer_tokens=answer_tokens,
+            every=every, cameras=cameras,
+        )  # fmt: skip
+        card, planned = plan_for(model, variant, device, like, amounts, wish)
+    if as_json:
+        print(json.dumps({"device": card.name, **planned.to_dict()}), flush=True)
+    else:
+        show_plan(card, wish, planned, notes)
+
+
+def _size(text: str) -> tuple[int, int]:
+    """ "448x448", width first, as (height, width)."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) % 28 == 0 == int(height) % 28 and int(width)):
+        raise UsageError(f"--size {text}: write it like 448x336, both sides multiples of 28.")
+    return int(height), int(width)
+
+
+def doctor(
+    source: Annotated[str | None, typer.Argument(help="a camera, address or file to look at for some seconds")] = None,
+    transport: Rtsp = Transport.tcp,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what this machine, and a source, are like. Credentials are hidden, so the output can be shown around."""
+    from edge.commands.doctor import source_report
+    from edge.machine import machine
+
+    tell(machine(), as_json, title="this machine")
+    if source is not None:
+        with options_checked(), notes.status("looking at the source"):
+            report = source_report(open_address(source, transport))
+        tell(report, as_json, title=report["source"])

@@ -1,0 +1,91 @@
+"""How commands speak: answers for programs on standard output, everything for people beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+import edge
+from edge.errors import EdgeError, ModelError
+from quantize.errors import QuantizeError
+from stream.errors import StreamError
+
+if TYPE_CHECKING:
+    from edge.engine.engine import Engine
+
+notes = Console(stderr=True, highlight=False)  # for people; stdout is for answers
+
+USAGE, SOURCE_FAILED, MODEL_FAILED, QUESTION_FAILED, DEMO_FAILED, OUT_OF_MEMORY, VARIANT_FAILED = 2, 3, 4, 5, 6, 7, 8
+EXIT_CODES = (
+    (ModelError, MODEL_FAILED),
+    (StreamError, SOURCE_FAILED),
+    (EdgeError, QUESTION_FAILED),
+    (QuantizeError, VARIANT_FAILED),
+)
+
+
+class UsageError(Exception):
+    """An option's value means nothing."""
+
+
+def complain(error: Exception) -> None:
+    notes.print(f"{type(error).__name__}: {error}", style="red", markup=False, soft_wrap=True)
+
+
+def exit_code(error: Exception) -> int:
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), USAGE)
+
+
+@contextmanager
+def options_checked() -> Iterator[None]:
+    """What the parts refuse about an option's value is wrong usage."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def load(model: str, device: str, dtype: str) -> Engine:
+    with notes.status(f"loading {model}"):
+        return edge.load(model, device=device, dtype=dtype)
+
+
+@contextmanager
+def bar() -> Iterator[Callable[[int, int, str], None]]:
+    """Progress with the time left: call it with (done, of how many, what begins now)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=notes, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def update(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+
+        yield update
+
+
+def tell(facts: dict[str, Any], as_json: bool, title: str) -> None:
+    """One object: a JSON line for programs, a table for people."""
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False), flush=True)
+        return
+    table = Table(title=title, show_header=False, title_justify="left", title_style="bold")
+    for name, value in facts.items():
+        if value is not None and value != {}:
+            table.add_row(name.replace("_", " "), _plain(value))
+    notes.print(table)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_plain(item)}" for key, item in value.items())
+    return str(value)

@@ -1,0 +1,93 @@
+"""`edge quantize`, `edge inspect`, `edge verify`: making variants and looking at them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from edge.cli.options import AsJson, Device
+from edge.cli.terminal import VARIANT_FAILED, bar, notes
+
+if TYPE_CHECKING:
+    from edge.commands.inspect import Inspection
+
+
+def quantize(
+    source: Annotated[str, typer.Argument(metavar="SRC", help='"pocket", a model folder, or a hub name')],
+    out: Annotated[Path, typer.Argument(help="the folder to write; it must not be there yet")],
+    preset: Annotated[str, typer.Option(help="which layers: official, edge or int8")] = "edge",
+    bits: Annotated[int | None, typer.Option(help="4 or 8, of the language model  [default: the preset's]")] = None,
+    method: Annotated[str, typer.Option(help="how numbers are chosen: rtn, hqq, awq or gptq")] = "gptq",
+    group: Annotated[str | None, typer.Option(help="weights per scale: 32, 64, 128 or channel")] = None,
+    format: Annotated[str, typer.Option(help="stored as gptq, awq, compressed-tensors, or several")] = "gptq",
+    calibrate: Annotated[
+        Path | None, typer.Option(help="a folder of clips and pictures  [default: drawn scenes]")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="prompts to calibrate with")] = 128,
+    seed: int = 0,
+    layer: Annotated[list[str] | None, typer.Option(help="a rule of your own, e.g. 'visual.*=keep'")] = None,
+    act_order: Annotated[
+        bool, typer.Option("--act-order/--no-act-order", help="gptq: the strongest inputs first")
+    ] = True,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Write an INT4 or INT8 variant of a model. A run that was stopped goes on where it was."""
+    from edge.commands.error_picture import draw_errors
+    from edge.commands.inspect import inspect_folder
+    from edge.commands.quantize import Order, quantize_model
+    from edge.hub import find_model
+
+    options = {} if act_order else {"act_order": False}
+    formats = tuple(name.strip() for name in format.split(","))
+    order = Order(preset, bits, method, group, formats, calibrate, samples, seed, tuple(layer or ()), options)
+    with bar() as progress:
+        written = quantize_model(find_model(source), source, out, order, device, progress)
+    for folder, manifest in written.items():
+        if not draw_errors(manifest, folder.with_name(f"{folder.name}-errors.png")):
+            notes.print("no picture of the errors: matplotlib is not installed", style="dim")
+        _show_inspection(inspect_folder(folder), str(folder), as_json)
+
+
+def inspect(
+    folder: Annotated[str, typer.Argument(help="a model folder, or a hub name")], as_json: AsJson = False
+) -> None:
+    """Tell what a model stores and how, and what it takes at run time."""
+    from edge.commands.inspect import inspect_folder
+    from edge.hub import find_model
+
+    _show_inspection(inspect_folder(find_model(folder)), folder, as_json)
+
+
+def verify(folder: Annotated[Path, typer.Argument(help="a variant")], as_json: AsJson = False) -> None:
+    """Tell whether a variant is whole: its files' hashes, its numbers, its shapes."""
+    from edge.commands.verify import verify_folder
+    from edge.hub import find_model
+
+    with bar() as progress:
+        problems = verify_folder(find_model(str(folder)), progress)
+    if as_json:
+        print(json.dumps({"folder": str(folder), "problems": problems}, ensure_ascii=False))
+    for problem in problems:
+        notes.print(problem, style="red", markup=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(VARIANT_FAILED)
+    notes.print(f"{folder} is whole", style="green", markup=False)
+
+
+def _show_inspection(found: Inspection, title: str, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found.to_dict(), ensure_ascii=False), flush=True)
+        return
+    table = Table("part", "stored as", title=title, title_justify="left", title_style="bold")
+    for heading in ("layers", "weights", "MB", "bits/weight"):
+        table.add_column(heading, justify="right")
+    for row in found.rows:
+        counts = (str(row.num_layers), f"{row.num_weights / 1e6:.2f} M", f"{row.nbytes / 1e6:.1f}")
+        table.add_row(row.part, row.stored, *counts, f"{row.bits_per_weight:.2f}")
+    notes.print(table)
+    notes.print(found.summary(), markup=False)

@@ -1,0 +1,164 @@
+"""`edge watch`, `edge describe`, `edge demo`: what a model says of what it sees."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from edge.cli.options import AsJson, Device, Dtype, Fps, MaxPixels, Model, Rtsp, Seconds, Transport, open_address
+from edge.cli.terminal import DEMO_FAILED, complain, exit_code, load, notes, options_checked, tell
+from edge.errors import EdgeError
+from edge.media.limits import LOOKED_AT
+from stream.errors import StreamError
+from stream.tasks.boxes import readable
+
+if TYPE_CHECKING:
+    from edge.commands.describe import Answer
+    from stream.tasks import Task
+
+
+def watch(
+    source: Annotated[str, typer.Argument(help="rtsp://..., http://..., camera:0, a file, a folder, synthetic:")],
+    model: Model = "pocket",
+    fps: Fps = 2.0,
+    window: Annotated[int, typer.Option(help="the longest memory, in groups of two frames")] = 8,
+    describe: Annotated[str | None, typer.Option(help="what to ask for as a description")] = None,
+    ground: Annotated[str | None, typer.Option(help='what to draw boxes around: "person, dog"')] = None,
+    ask: Annotated[list[str] | None, typer.Option(help="a yes/no question; may be given several times")] = None,
+    every: Annotated[float, typer.Option(help="seconds of video between answers; 0: as often as possible")] = 0.0,
+    out: Annotated[Path | None, typer.Option(help="append events to this file, a JSON line each")] = None,
+    overlay: Annotated[Path | None, typer.Option(help="write a video with boxes and answers drawn in")] = None,
+    duration: Seconds = None,
+    max_pixels: MaxPixels = LOOKED_AT,
+    transport: Rtsp = Transport.tcp,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Watch a source and tell what is there: descriptions, boxes, yes or no; each with its age."""
+    from edge.commands.watch import Pace, make_session, make_sinks, make_tasks
+
+    with options_checked():
+        tasks = make_tasks(describe, ground, ask)
+        camera = open_address(source, transport)
+    engine = load(model, device, dtype)
+    sinks = make_sinks(as_json=as_json, out=out, overlay=overlay)
+    with options_checked():
+        pace = Pace(fps=fps, window=window, max_pixels=max_pixels, every=every, duration=duration)
+        show = Ticker()
+        session = make_session(camera, engine, tasks, sinks, pace, show.add)
+    with _stopped_by_signals(session.stop), show:
+        try:
+            session.run()
+        finally:  # an error of the model, too, leaves a summary behind
+            summary = session.summary()
+            tell(summary.to_dict(), as_json, title=f"{summary.stream}: {summary.ended}")
+    if session.error is not None:
+        raise session.error
+
+
+def describe(
+    files: Annotated[list[str], typer.Argument(help="pictures or clips")],
+    prompt: Annotated[str | None, typer.Option(help="what to ask of each, instead of for a description")] = None,
+    model: Model = "pocket",
+    fps: Fps = 2.0,
+    max_pixels: MaxPixels = LOOKED_AT,
+    max_tokens: Annotated[int, typer.Option(min=1, help="length of an answer, at most")] = 256,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Describe pictures and clips, one answer each."""
+    from edge.commands.describe import describe_file
+
+    engine = load(model, device, dtype)
+    failed: Exception | None = None
+    for file in files:
+        try:
+            answer = describe_file(engine, file, prompt, fps=fps, max_pixels=max_pixels, max_tokens=max_tokens)
+            if as_json:
+                print(json.dumps(answer.to_dict(), ensure_ascii=False), flush=True)
+            else:
+                _print_answer(answer)
+        except (StreamError, EdgeError) as error:  # the other files are described all the same
+            failed = error
+            complain(error)
+    if failed is not None:
+        raise typer.Exit(exit_code(failed))
+
+
+def demo(
+    model: Model = "pocket",
+    folder: Annotated[Path, typer.Option(help="where the clip, the events and the annotated video go")] = Path("demo"),
+    seconds: Annotated[float, typer.Option(min=1, help="how long the camera is watched")] = 20.0,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+) -> None:
+    """Serve a drawn scene as an RTSP camera on loopback, watch it, and hold the answers against the truth."""
+    from edge.commands.demo import run_demo
+
+    engine = load(model, device, dtype)
+    outcome = run_demo(engine, folder, seconds)
+    tell(outcome.summary.to_dict(), as_json=False, title=f"{outcome.summary.stream}: {outcome.summary.ended}")
+    tell(outcome.to_dict(), as_json=False, title="against the truth of the scene")
+    if not outcome.is_right:
+        raise typer.Exit(DEMO_FAILED)
+
+
+class Ticker:
+    """One line at the foot of the terminal: the answer that is being made, piece by piece."""
+
+    def __init__(self) -> None:
+        self._status = notes.status("waiting for pictures")
+        self._task, self._text = "", ""
+
+    def add(self, task: Task, piece: str) -> None:
+        if task.name != self._task:
+            self._task, self._text = task.name, ""
+        self._text = (self._text + piece)[-200:]
+        self._status.update(Text(f"{task.name}: {readable(self._text)[-60:]}"))
+
+    def __enter__(self) -> None:
+        self._status.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._status.stop()
+
+
+def _print_answer(answer: Answer) -> None:
+    console = Console(highlight=False)
+    console.print(answer.file, style="bold", markup=False)
+    for piece in answer:
+        console.print(piece, end="", markup=False, soft_wrap=True)
+    console.print()
+    for line in answer.box_lines():
+        console.print(f"  {line}", style="green", markup=False)
+    notes.print(f"  {answer.cost()}", style="dim", markup=False)
+
+
+@contextmanager
+def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a watch in good order; a second one ends it at once."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def handle(number: int, frame: object) -> None:
+        for each in signals:
+            signal.signal(each, before[each])
+        stop()
+
+    for number in signals:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number in signals:
+            signal.signal(number, before[number])

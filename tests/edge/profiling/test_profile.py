@@ -1,0 +1,176 @@
+"""`edge profile` and `edge plan` as a user types them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import edge
+from edge import cli
+from edge.cli.terminal import MODEL_FAILED, QUESTION_FAILED, USAGE
+from edge.profiling import profile as profiling
+
+SHORT = ("--window", 2, "--answer-tokens", 8, "--live", 1)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """The exit code of `edge WORDS`."""
+    monkeypatch.setattr(sys, "argv", ["edge", *map(str, words)])
+    try:
+        cli.main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("reports") / "pocket.json"
+    with pytest.MonkeyPatch.context() as patch, path.open("w") as out:
+        patch.setattr(sys, "stdout", out)
+        assert run(patch, "profile", "--model", "pocket", *SHORT, "--json") == 0
+    return path
+
+
+@pytest.fixture
+def found(report: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(report.read_text())
+    return loaded
+
+
+def test_every_stage_of_a_frames_life_is_measured(found: dict[str, Any]) -> None:
+    stages = {stage["name"]: stage for stage in found["stages"]}
+
+    assert set(stages) == {
+        "decode", "sample and resize", "patchify", "vision tower", "prefix", "append", "question", "token",
+        "time to first token", "parse", "publish", "capture to event",
+    }  # fmt: skip
+    assert all(0 < stage["p50"] <= stage["p90"] <= stage["p99"] for stage in stages.values())
+    assert stages["token"]["n"] == 2 * 7 and stages["vision tower"]["n"] == 2
+
+
+def test_the_parts_of_an_answer_are_no_longer_than_the_whole(found: dict[str, Any]) -> None:
+    total = {stage["name"]: stage["total"] for stage in found["stages"]}
+    parts = ("patchify", "vision tower", "prefix", "append", "question", "token", "parse", "publish")
+
+    assert sum(total[name] for name in parts) <= total["capture to event"]
+    assert total["question"] <= total["time to first token"]
+
+
+def test_nothing_is_faster_than_its_floor_would_allow_by_much(found: dict[str, Any]) -> None:
+    shares = [stage["share_of_ceiling"] for stage in found["stages"] if "share_of_ceiling" in stage]
+
+    assert shares and all(0 < share < 2 for share in shares)  # a ceiling on a shared machine may be low by chance
+
+
+def test_memory_is_predicted_and_measured(found: dict[str, Any]) -> None:
+    predicted, measured = found["memory"]["predicted"], found["memory"]["measured"]
+
+    assert predicted["weights"] == measured["weights"]  # of a model that is not quantized, to the byte
+    assert measured["total"] == measured["overhead"] + measured["weights"] + measured["kv_and_activations"]
+    assert len(found["memory"]["timeline"]) > 5
+
+
+def test_a_live_camera_gives_an_age_and_energy_a_reason(found: dict[str, Any]) -> None:
+    assert found["live"]["answers"] == 0 or found["live"]["age_p50"] > 0
+    assert found["energy"]["not_measured"]
+    assert found["machine"]["cpu"] and found["ceilings"]["read"] > 0
+
+
+def test_people_get_tables_a_page_and_a_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    page, trace = tmp_path / "report.html", tmp_path / "trace.json"
+
+    assert run(monkeypatch, "profile", "--model", "random:pocket", "--variant", "int4", *SHORT,
+               "--html", page, "--trace", trace) == 0  # fmt: skip
+
+    said = capsys.readouterr()
+    assert said.out == "" and "vision tower" in said.err and "int4-g128+int8-channel" in said.err
+    assert page.read_text().startswith("<!doctype html>") or "<html" in page.read_text()
+    assert json.loads(trace.read_text())["traceEvents"]
+
+
+def test_two_reports_can_be_compared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], report: Path
+) -> None:
+    assert run(monkeypatch, "profile", "--compare", report, report, "--json") == 0
+
+    changes = json.loads(capsys.readouterr().out)["changes"]
+    assert changes and all(change["verdict"] == "same" for change in changes)
+
+
+def test_a_plan_like_a_profile_predicts_what_was_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], report: Path, found: dict[str, Any]
+) -> None:
+    assert run(monkeypatch, "plan", "--model", "pocket", "--like", report, "--size", "168x112", "--window", 2,
+               "--answer-tokens", 8, "--json") == 0  # fmt: skip
+
+    planned = json.loads(capsys.readouterr().out)
+    stages = {stage["name"]: stage for stage in found["stages"]}
+    mean = {name: stage["total"] / stage["n"] for name, stage in stages.items()}
+    assert planned["vision"] == pytest.approx(mean["vision tower"], rel=1e-6)  # the same step: the formula inverted
+    assert planned["token"] == pytest.approx(mean["token"], rel=0.2)
+
+
+def test_people_get_the_plan_as_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "plan", "--variant", "int4", "--memory", "8GB", "--bandwidth", "272GB/s",
+               "--tflops", "60T", "--int8-tops", "121T", "--cameras", 2) == 0  # fmt: skip
+
+    said = capsys.readouterr().err
+    assert "2 cameras, 448x448" in said and "cameras at most" in said and "of 8 GB" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("profile", "--model", "pocket", "--variant", "int4"), MODEL_FAILED, "for random weights"),
+        (("profile", "--model", "random:9b"), MODEL_FAILED, "no shape of random weights"),
+        (("profile", "--model", "/no/such/folder"), MODEL_FAILED, "no folder"),
+        (("profile", "--device", "cuda:9"), MODEL_FAILED, "cannot be used"),
+        (("profile", "--compare", "/a.json", "/b.json"), QUESTION_FAILED, "is no report"),
+        (("plan",), USAGE, "Which device?"),
+        (("plan", "--device", "rtx-1"), USAGE, "not on file; there are rtx-3060"),
+        (("plan", "--device", "rtx-4060", "--memory", "8 apples"), USAGE, "no amount of B"),
+        (("plan", "--device", "rtx-4060", "--size", "450x450"), USAGE, "multiples of 28"),
+        (("plan", "--like", "/no.json"), QUESTION_FAILED, "is no report"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: int, says: str
+) -> None:
+    assert run(monkeypatch, *words) == code
+
+    said = capsys.readouterr().err
+    assert says in said and "Traceback" not in said
+
+
+def test_what_does_not_fit_is_refused_before_it_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("edge.commands.profile.free", lambda device: 10**9)
+    monkeypatch.setattr(edge, "random_model", lambda *a, **k: pytest.fail("it was loaded"))
+
+    assert run(monkeypatch, "profile", "--model", "random:2b") == MODEL_FAILED
+
+    assert "bytes short" in capsys.readouterr().err
+
+
+def test_running_out_of_memory_is_a_result_and_the_rest_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("tried to allocate 1 TiB\nsecond line")
+
+    monkeypatch.setattr(profiling, "live_through", fail)
+
+    assert run(monkeypatch, "profile", *SHORT, "--json") == 0
+
+    found = json.loads(capsys.readouterr().out)
+    assert found["failed"] == "out of memory: tried to allocate 1 TiB"
+    assert "stages" not in found and found["live"]["seconds"] > 0 and found["memory"]["measured"]["total"] > 0
