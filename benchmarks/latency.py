@@ -20,13 +20,14 @@ from rich.console import Console
 from rich.table import Table
 
 import edge
-from benchmarks.harness import Busy, fix_seed, interleaved, store
+from benchmarks.harness import fix_seed, interleaved, store
 from edge.commands.profile import make_subject
 from edge.commands.profile_table import show_report
 from edge.engine import positions
 from edge.engine.engine import Engine
 from edge.planning.device import Card
 from edge.planning.predict import Plan, Shares, Wish, make_plan
+from edge.profiling.busy import Busy
 from edge.profiling.ceilings import measure_ceilings
 from edge.profiling.life import AGE, Workload, dictation, live_through
 from edge.profiling.memory import total

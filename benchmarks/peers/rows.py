@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.peers.workload import Run
+from edge.profiling.busy import BUSY
 
 MEASURES = ("vision_ms", "prefill_ms", "ttft_ms", "decode_tps")
-BUSY = 0.1  # share of the CPU taken by others above which a row is marked
 LESS = {"vision_ms", "prefill_ms", "ttft_ms", "peak_rss_mib", "peak_gpu_mib", "disk_mb"}  # is better
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from benchmarks.peers import BASELINE
-from benchmarks.peers.rows import BUSY, Row
+from benchmarks.peers.rows import Row
+from edge.profiling.busy import BUSY
 
 TITLE = "one picture 448x448 and 32 text tokens, 64 new tokens; medians, lowest to highest; (x): times as good as {}"
 CAPTION = f"busy: others took more than {BUSY:.0%} of the CPU during a run; its figures are too low"

@@ -17,12 +17,13 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks.harness import Busy, fix_seed, store
+from benchmarks.harness import fix_seed, store
 from benchmarks.streaming.contest import FPS, Contest, Point, Row
 from benchmarks.streaming.ours import NEW_TOKENS, QUESTION_TOKENS
 from benchmarks.streaming.table import table
 from edge.loading import RANDOM
 from edge.machine import machine
+from edge.profiling.busy import Busy
 from edge.profiling.ceilings import measure_ceilings
 from edge.runners.pytorch import choose_device
 

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 import edge
-from benchmarks.harness import SEED, Busy, Interleaved, interleaved
+from benchmarks.harness import SEED, Interleaved, interleaved
 from benchmarks.streaming.meter import PARTS, Meter
 from benchmarks.streaming.ours import Ours
 from benchmarks.streaming.theirs import Theirs, twin
 from edge.engine.engine import Engine
 from edge.model.qwen2vl import Qwen2VL
+from edge.profiling.busy import Busy
 from stream.frame import Group
 from stream.sources.synthetic import Scene
 
@@ -26,6 +27,7 @@ THEIRS = "transformers"
 ROUNDING = {"float32": 1e-4, "bfloat16": 0.1}  # relative error of the logits that is no more than rounding
 
 Row = dict[str, Any]
+Logits = NDArray[np.float32]
 
 
 class Disagreement(Exception):
@@ -71,7 +73,7 @@ class Contest:
             name: Ours(engine, self.source.config, film, point.window, self.device)
             for name, engine in self.engines.items()
         }
-        error = self._fill(ours, theirs, film, point)
+        agreement = self._fill(ours, theirs, film, point)
         with Busy() as busy:
             times = self._slide(ours, theirs, film, point)
         theirs.close()
@@ -79,7 +81,7 @@ class Contest:
             {
                 "model": f"random:{self.shape}",
                 "variant": self.engines[name].variant,
-                "relative_error": error if name == self.shared else None,
+                **(agreement if name == self.shared else {"error": None, "contrast": None}),
                 **about(point),
                 **compare(times, name, point),
                 **parts(stream.meter, theirs.meter, point),
@@ -91,20 +93,19 @@ class Contest:
     def _engine(self, variant: str) -> Engine:
         return edge.random_model(self.shape, variant=variant, device=self.device.type)
 
-    def _fill(self, ours: Mapping[str, Ours], theirs: Theirs, film: Sequence[Group], point: Point) -> float | None:
-        """Full windows and warm kernels on both sides; the distance of their logits, from a window on
-        which all versions of transformers give the positions that the model was trained with."""
-        cell = next(iter(self.engines.values())).runner.facts.cell
-        compared = min(point.window, point.size // cell)
+    def _fill(self, ours: Mapping[str, Ours], theirs: Theirs, film: Sequence[Group], point: Point) -> Row:
+        """Full windows and warm kernels on both sides; what both expect after the question, compared on a window on
+        which every version of transformers has the positions that the model was trained with."""
+        compared = min(point.window, point.size // theirs.cell)
         for stream in ours.values():
             stream.see(compared)
-        expected = theirs.logits(film[:compared])
-        for stream in ours.values():
             stream.answer()
+        expected, other = theirs.logits(film[:compared]), theirs.logits(film[1 : compared + 1])
+        for stream in ours.values():
             stream.see(point.window - compared)
         if self.shared not in ours:
-            return None
-        return agreed(ours[self.shared].runner.after_question.logits()[-1], expected, self.shared)
+            return {"error": None, "contrast": None}
+        return agreed(ours[self.shared].runner.after_question.logits()[-1], expected, other, self.shared)
 
     def _slide(self, ours: Mapping[str, Ours], theirs: Theirs, film: Sequence[Group], point: Point) -> Interleaved:
         stream = next(iter(ours.values()))  # all of them hold the same groups
@@ -126,15 +127,23 @@ def draw(size: int, groups: int) -> list[Group]:
     ]
 
 
-def agreed(ours: NDArray[np.float32], theirs: NDArray[np.float32], dtype: str) -> float:
-    """The relative distance of two rows of logits. Raises Disagreement."""
-    error = float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
-    if not error < ROUNDING[dtype]:
+def agreed(ours: Logits, theirs: Logits, other: Logits, dtype: str) -> Row:
+    """How far apart two rows of logits are, and how far apart they would be one group later.
+
+    Raises Disagreement.
+    """
+    error, contrast = _distance(ours, theirs), _distance(other, theirs)
+    if not error < min(ROUNDING[dtype], contrast / 2):
         raise Disagreement(
-            f"the logits after the question are {error:.1e} away from those of transformers, and rounding in {dtype} "
-            f"explains {ROUNDING[dtype]:.0e}. The two did not see the same thing; nothing was timed."
+            f"the logits after the question are {error:.1e} away from those of transformers. Rounding in {dtype} "
+            f"explains {ROUNDING[dtype]:.0e}, and the window one group later would be {contrast:.1e} away. The two did "
+            "not see the same thing; nothing was timed."
         )
-    return error
+    return {"error": error, "contrast": contrast}
+
+
+def _distance(logits: Logits, reference: Logits) -> float:
+    return float(np.linalg.norm(logits - reference) / np.linalg.norm(reference))
 
 
 # What a row says

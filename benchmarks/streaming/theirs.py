@@ -31,6 +31,7 @@ class Theirs:
     def __init__(self, model: Any, source: Qwen2VL, tokenizer: Tokenizer, device: torch.device) -> None:
         self.model, self.our_config, self.meter = model, source.config, Meter(device)
         self.prefix, self.suffix = stream_prefix(tokenizer), stream_suffix(tokenizer, QUESTION)
+        self.cell = source.config.vision.patch_size * source.config.vision.spatial_merge_size  # pixels per token's side
         self._tower = Stopwatch(self.meter.now)
         self._hooks = (
             model.model.visual.register_forward_pre_hook(lambda *_: self._tower.start()),
@@ -83,8 +84,7 @@ class Theirs:
         )
 
     def _operations(self, window: Sequence[Group]) -> float:
-        cell = self.our_config.vision.patch_size * self.our_config.vision.spatial_merge_size
-        rows, columns = (side // cell for side in window[0].pixels.shape[1:3])
+        rows, columns = (side // self.cell for side in window[0].pixels.shape[1:3])
         tokens = len(self.prefix) + len(window) * rows * columns + len(self.suffix)
         seen = len(window) * operations.see(self.our_config.vision, rows, columns)
         return seen + operations.read(self.our_config.language, tokens, 0, 1)

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import harness
-from benchmarks.harness import Busy, EagerBaseline, Interleaved, Spread, fix_seed, interleaved, repeated, store
+from benchmarks.harness import EagerBaseline, Interleaved, Spread, fix_seed, interleaved, repeated, store
+from edge.profiling import busy as busy_of
+from edge.profiling.busy import Busy
 from edge.profiling.ceilings import Ceilings
 
 CPU = torch.device("cpu")
@@ -133,5 +134,5 @@ def seconds(*moments: float) -> Callable[[], float]:
 
 
 def test_a_system_without_proc_is_read_as_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(harness, "STAT", tmp_path / "stat")
-    assert harness.read_stat() is None
+    monkeypatch.setattr(busy_of, "STAT", tmp_path / "stat")
+    assert busy_of.read_stat() is None

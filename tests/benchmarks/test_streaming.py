@@ -42,9 +42,10 @@ def test_every_point_has_its_row(rows: Sequence[Row]) -> None:
 
 
 def test_both_sides_see_the_same_thing(rows: Sequence[Row]) -> None:
-    errors = [row["relative_error"] for row in rows]
+    errors = [row["error"] for row in rows]
     print(errors)
     assert max(errors) < 1e-4
+    assert min(row["contrast"] for row in rows) > 100 * max(errors)  # one group more or less could not be missed
 
 
 def test_whole_periods_are_measured(rows: Sequence[Row]) -> None:
@@ -61,8 +62,11 @@ def test_parts_add_up_to_the_whole(rows: Sequence[Row]) -> None:
 
 def test_logits_that_differ_are_refused() -> None:
     logits = np.ones(8, dtype=np.float32)
-    with pytest.raises(Disagreement):
-        agreed(logits, 1.001 * logits, "float32")
+    assert agreed(1.00001 * logits, logits, 2 * logits, "float32")["contrast"] == 1
+    with pytest.raises(Disagreement, match="Rounding"):
+        agreed(1.001 * logits, logits, 2 * logits, "float32")
+    with pytest.raises(Disagreement, match="one group later"):
+        agreed(1.00002 * logits, logits, 1.00003 * logits, "float32")
 
 
 def test_answers_have_the_same_length_whatever_the_weights_say(contest: Contest) -> None:
