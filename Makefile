@@ -29,8 +29,9 @@ bench: $(READY)  ## the short form of every benchmark, into benchmarks/results/
 	$(BIN)/python -m benchmarks.latency --short
 	$(BIN)/python -m benchmarks.streaming --short
 
-peers: $(READY)  ## other engines on this machine, each in its own environment; an hour and 20 GB the first time
-	$(BIN)/python -m benchmarks.peers
+PEERS ?=
+peers: $(READY)  ## other engines, each in its own environment: PEERS="--tokenizer FOLDER", one with Qwen2's tokenizer
+	$(BIN)/python -m benchmarks.peers $(PEERS)
 
 interop: $(READY)  ## other libraries load what we write; their environment is their own
 	$(PYTHON) -m venv .venv-interop

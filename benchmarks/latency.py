@@ -116,13 +116,18 @@ def main() -> None:
     fix_seed()
     variant = arguments.variant or ("int4" if arguments.model.startswith("random:") else None)
     subject = make_subject(arguments.model, variant, arguments.device, "auto")
-    engine = subject.load()
+    engines: list[Engine] = []
+
+    def load() -> Engine:
+        engines.append(subject.load())
+        return engines[0]
+
     workload = Workload(window=2, answer_tokens=16) if arguments.short else Workload()
     with Busy() as busy:
-        loaded = replace(subject, load=lambda: engine)
-        report = profile(loaded, workload, live_seconds=5.0 if arguments.short else 20.0, progress=console.print).report
+        live = 5.0 if arguments.short else 20.0
+        report = profile(replace(subject, load=load), workload, live, progress=console.print).report
         show_report(report, console)
-        beside = predictions(subject, engine, report, workload)
+        beside = predictions(subject, engines[0], report, workload)
         console.print(_table(beside))
         clocks = clock_cost()
     console.print(f"with clocks over without: {clocks['median']:.4f} (median of {clocks['n']} pairs)")

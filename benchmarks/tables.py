@@ -1,6 +1,7 @@
 """README's tables, from the results they tell of: `python -m benchmarks.tables` writes them, `--check` only compares.
 
-A table stands between `<!-- NAME -->` and `<!-- /NAME -->`, and comes from benchmarks/results/NAME.json. Nobody types a
+A table stands between `<!-- NAME -->` and `<!-- /NAME -->`, and comes from benchmarks/results/NAME.json; NAME#PART is
+another table of the same result. Nobody types a
 figure, so none is forgotten when it is measured anew.
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 
 README = Path(__file__).parents[1] / "README.md"
 RESULTS = Path(__file__).parent / "results"
-MARKED = re.compile(r"<!-- (?P<name>[\w-]+) -->\n.*?<!-- /(?P=name) -->", re.DOTALL)
+MARKED = re.compile(r"<!-- (?P<name>[\w#-]+) -->\n.*?<!-- /(?P=name) -->", re.DOTALL)
 
 Result = Mapping[str, Any]
 
@@ -66,9 +67,71 @@ def quality_variants(result: Result) -> str:
     return markdown(heads, [row(variant) for variant in result["variants"]])
 
 
+def latency_cpu(result: Result) -> str:
+    """Where the time goes, and beside it what the formulas say of other sizes."""
+    profile = result["profile"]
+
+    def row(stage: Result) -> tuple[str, ...]:
+        share = f"{stage['share_of_ceiling']:.0%}" if "share_of_ceiling" in stage else ""
+        floor = _ms(stage["floor"]) if "floor" in stage else ""
+        return stage["name"], str(stage["n"]), *(_ms(stage[name]) for name in ("p50", "p90", "p99")), floor, share
+
+    heads = ("step, ms", "n", "p50", "p90", "p99", "floor", "of the ceiling")
+    return markdown(heads, [row(stage) for stage in profile["stages"]])
+
+
+def prediction_cpu(result: Result) -> str:
+    rows = [
+        (one["what"], _ms(one["predicted"]), _ms(one["measured"]), f"{one['ratio']:.2f}")
+        for one in result["predictions"]
+    ]
+    return markdown(("step, ms", "predicted", "measured", "ratio"), rows)
+
+
+def peers_cpu(result: Result) -> str:
+    baseline = next(row for row in result["rows"] if row["name"] == "transformers")
+
+    def row(peer: Result) -> tuple[str, ...]:
+        if peer["unavailable"] is not None:
+            return peer["name"], peer["variant"], f"not measured: {peer['unavailable']}", *[""] * 7
+        faster = peer["decode_tps"] / baseline["decode_tps"]
+        sooner = baseline["ttft_ms"] / peer["ttft_ms"] if peer["ttft_ms"] and baseline["ttft_ms"] else None
+        return (
+            peer["name"],
+            peer["variant"],
+            _whole(peer["vision_ms"]),
+            _whole(peer["prefill_ms"]),
+            _whole(peer["ttft_ms"]) + (f" ({sooner:.1f}x)" if sooner else ""),
+            f"{peer['decode_tps']:.1f} ({faster:.1f}x)",
+            _whole(peer["peak_rss_mib"]),
+            _whole(peer["disk_mb"]),
+            f"{peer['others']:.0%}",
+            QUALITY.get(peer["name"], "not measured"),
+        )
+
+    heads = ("engine", "weights", "vision ms", "prefill ms", "first token ms", "tokens/s", "peak MiB", "disk MB",
+             "CPU taken by others", "quality")  # fmt: skip
+    return markdown(heads, [row(peer) for peer in result["rows"]])
+
+
+# What an engine's weights lose, where we know: on pocket, in the table of its variants.
+QUALITY = {"transformers": "the source", "ours-bf16": "the source", "ours": "int4-g128, rtn, above"}
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.2f}" if seconds < 0.1 else f"{1000 * seconds:.0f}"
+
+
+def _whole(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
+
+
 TABLES: dict[str, Callable[[Result], str]] = {
     "quality-pocket": quality_pocket,
     "quality-variants": quality_variants,
+    "latency-cpu": latency_cpu,
+    "latency-cpu#predictions": prediction_cpu,
+    "peers-cpu": peers_cpu,
 }
 
 
@@ -89,7 +152,7 @@ def written(text: str, results: Path = RESULTS) -> str:
 
     def table(match: re.Match[str]) -> str:
         name = match["name"]
-        result = json.loads((results / f"{name}.json").read_text())
+        result = json.loads((results / f"{name.partition('#')[0]}.json").read_text())
         return f"<!-- {name} -->\n{TABLES[name](result)}\n<!-- /{name} -->"
 
     return MARKED.sub(table, text)

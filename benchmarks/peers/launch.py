@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.profiling.busy import Busy
+
 
 class Failed(Exception):
     """The message is one line that says why."""
@@ -27,8 +29,9 @@ class Finished:
 
 def launch(command: Sequence[str], limit: float, log: Path) -> Finished:
     """Raises Failed when it exits with an error or takes longer than `limit` seconds. What it says goes to `log`."""
-    before, started = Load.now(), time.monotonic()
+    started = time.monotonic()
     with (
+        Busy() as busy,
         log.open("w") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True) as process,
     ):
@@ -42,7 +45,7 @@ def launch(command: Sequence[str], limit: float, log: Path) -> Finished:
     if process.returncode:
         raise Failed(_reason(log, process.returncode))
     last_line = output.strip().rpartition("\n")[2]
-    return Finished(last_line, Load.now().others_since(before), time.monotonic() - started)
+    return Finished(last_line, busy.others or 0.0, time.monotonic() - started)
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
@@ -55,29 +58,3 @@ def _reason(log: Path, code: int) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     killed = f"killed by {signal.Signals(-code).name}, " if code < 0 else ""
     return f"{killed}{lines[-1] if lines else f'exit code {code}'}"
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """CPU seconds since the machine and this process began."""
-
-    total: float  # of all cores, idle or not
-    busy: float
-    own: float  # of this process and of the children it has waited for
-
-    @classmethod
-    def now(cls) -> Load:
-        """On a system that does not tell, nobody else is ever busy."""
-        own = sum(os.times()[:4])
-        stat = Path("/proc/stat")
-        if not stat.exists():
-            return cls(0.0, 0.0, own)
-        ticks = [int(value) for value in stat.read_text().split("\n", 1)[0].split()[1:9]]  # guests count as user
-        total, idle = sum(ticks), ticks[3] + ticks[4]  # waiting for a disk is idle; stolen by the host is not
-        second = os.sysconf("SC_CLK_TCK")
-        return cls(total / second, (total - idle) / second, own)
-
-    def others_since(self, before: Load) -> float:
-        passed = self.total - before.total
-        others = (self.busy - before.busy) - (self.own - before.own)
-        return min(1.0, max(0.0, others / passed)) if passed else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,9 @@ from stream.sources.synthetic import Scene
 
 FPS = 2.0
 THEIRS = "transformers"
-ROUNDING = {"float32": 1e-4, "bfloat16": 0.1}  # relative error of the logits that is no more than rounding
+# The relative error of logits that is no more than rounding. bfloat16 makes 0.025 of 28 random layers, and a window
+# one group later 0.10.
+ROUNDING = {"float32": 1e-4, "bfloat16": 0.05}
 
 Row = dict[str, Any]
 Logits = NDArray[np.float32]
@@ -73,10 +76,10 @@ class Contest:
             name: Ours(engine, self.source.config, film, point.window, self.device)
             for name, engine in self.engines.items()
         }
-        agreement = self._fill(ours, theirs, film, point)
-        with Busy() as busy:
-            times = self._slide(ours, theirs, film, point)
-        theirs.close()
+        with closing(theirs):
+            agreement = self._fill(ours, theirs, film, point)
+            with Busy() as busy:
+                times = self._slide(ours, theirs, film, point)
         return [
             {
                 "model": f"random:{self.shape}",
@@ -133,7 +136,7 @@ def agreed(ours: Logits, theirs: Logits, other: Logits, dtype: str) -> Row:
     Raises Disagreement.
     """
     error, contrast = _distance(ours, theirs), _distance(other, theirs)
-    if not error < min(ROUNDING[dtype], contrast / 2):
+    if not error < ROUNDING[dtype]:
         raise Disagreement(
             f"the logits after the question are {error:.1e} away from those of transformers. Rounding in {dtype} "
             f"explains {ROUNDING[dtype]:.0e}, and the window one group later would be {contrast:.1e} away. The two did "

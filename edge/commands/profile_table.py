@@ -41,12 +41,13 @@ def _stages(report: dict[str, Any]) -> Table:
     title = f"the life of a frame, at {width}x{height}, ms"
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("stage", no_wrap=True)
-    for heading in ("n", "p50", "p90", "p99", "floor", "achieved", "of the ceiling"):
+    for heading in ("n", "p50", "p90", "p99", "floor", "achieved", "share"):
         table.add_column(heading, justify="right")
     for stage in sorted(report["stages"], key=lambda stage: stage["name"] in WHOLES):
-        times = [f"{1000 * stage[name]:.2f}" for name in ("p50", "p90", "p99")]
+        times = [_ms(stage[name]) for name in ("p50", "p90", "p99")]
         table.add_row(stage["name"], str(stage["n"]), *times, *_achieved(stage))
-    table.caption = f"a question of {work['question_tokens']} tokens, answers of {work['answer_tokens']}"
+    asked = f"a question of {work['question_tokens']} tokens, answers of {work['answer_tokens']}"
+    table.caption = f"{asked}; floor: the least this device could take, share: of the time taken"
     return table
 
 
@@ -57,7 +58,7 @@ def _achieved(stage: dict[str, Any]) -> tuple[str, str, str]:
     rate = (
         f"{_giga(stage['bytes_per_second'])} GB/s" if by_memory else f"{_giga(stage['operations_per_second'])} GFLOP/s"
     )
-    return f"{1000 * stage['floor']:.2f}", rate, f"{stage['share_of_ceiling']:.0%}"
+    return _ms(stage["floor"]), rate, f"{stage['share_of_ceiling']:.0%}"
 
 
 def _decode(report: dict[str, Any]) -> Table:
@@ -94,6 +95,10 @@ def _live(live: dict[str, Any]) -> str:
         f"a live camera for {live['seconds']:.0f} s: {live['answers']} answers, age p50 {live['age_p50']:.2f} s, "
         f"p99 {live['age_p99']:.2f} s; {live['groups']} groups seen, {missed} of {live['sampled']} samples dropped"
     )
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.2f}" if seconds < 1 else f"{1000 * seconds:.0f}"
 
 
 def _giga(value: float | None) -> str:

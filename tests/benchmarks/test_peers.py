@@ -17,7 +17,7 @@ from benchmarks.peers import BASELINE, PEERS, adapter, environments
 from benchmarks.peers.adapter import Adapter, Unavailable, converted, measure
 from benchmarks.peers.checkpoint import random_checkpoint
 from benchmarks.peers.contest import Contest, Contestant
-from benchmarks.peers.launch import Failed, Load, launch
+from benchmarks.peers.launch import Failed, launch
 from benchmarks.peers.rows import Measured, Row
 from benchmarks.peers.table import notes, table
 from benchmarks.peers.workload import (
@@ -227,12 +227,6 @@ def test_a_failed_conversion_leaves_nothing_to_be_mistaken_for_a_model(
     for _ in range(2):
         with pytest.raises(Unavailable, match="does not know"):
             converted(Blind, tmp_path)
-
-
-def test_others_are_those_who_are_not_ours() -> None:
-    before, after = Load(total=100, busy=50, own=10), Load(total=120, busy=66, own=22)
-    assert after.others_since(before) == pytest.approx((16 - 12) / 20)
-    assert before.others_since(before) == 0
 
 
 def test_a_command_killed_by_the_system_says_by_which_signal(tmp_path: Path) -> None:

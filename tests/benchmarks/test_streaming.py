@@ -65,8 +65,6 @@ def test_logits_that_differ_are_refused() -> None:
     assert agreed(1.00001 * logits, logits, 2 * logits, "float32")["contrast"] == 1
     with pytest.raises(Disagreement, match="Rounding"):
         agreed(1.001 * logits, logits, 2 * logits, "float32")
-    with pytest.raises(Disagreement, match="one group later"):
-        agreed(1.00002 * logits, logits, 1.00003 * logits, "float32")
 
 
 def test_answers_have_the_same_length_whatever_the_weights_say(contest: Contest) -> None:

@@ -187,8 +187,9 @@ ORDERS = {
         r"model\.layers\.1\.self_attn\.o_proj=keep",
     )),
     "edge": Order(preset="edge", method="rtn"),
+    "edge, untied": Order(preset="edge", method="rtn"),
 }  # fmt: skip
-UNTIED = {"by rules"}  # a head that is the embedding is no layer of its own
+UNTIED = {"by rules", "edge, untied"}  # a head that is the embedding is no layer of its own
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +262,10 @@ def noise(
         source = variant(order).with_name("untied") if order in UNTIED else POCKET
         model = transformers.Qwen2VLForConditionalGeneration.from_pretrained(source, dtype=dtype)
         for name, weight in dequantized(variant(order), model):
-            model.get_submodule(name).weight.data.copy_(weight)
+            layer = model.get_submodule(name)
+            layer.weight.data.copy_(weight)
+            # As a layer of stored numbers has to; a plain one starts its sums with the bias, which rounds elsewhere.
+            layer.forward = lambda x, layer=layer: x @ layer.weight.T + (0 if layer.bias is None else layer.bias)
         return model
 
     return lambda order, prompt, dtype: relative(
@@ -299,7 +303,7 @@ class Way:
 
 
 WAYS = [
-    *(Way(order) for order in ORDERS if order != "edge"),
+    *(Way(order) for order in ORDERS if not order.startswith("edge")),
     Way("gptq", "gptq_torch", torch.bfloat16),
     Way("gptq", "gptq_torch_fused"),
     Way("gptq", "gptq_torch_fused", torch.bfloat16),
@@ -345,12 +349,21 @@ def test_transformers_reads_the_folder_as_it_is(
     assert found <= 1.25 * floor
 
 
-def test_what_the_library_cannot_read_it_refuses(variant: Any, renamed: Any, gptqmodel: ModuleType) -> None:
-    """Names of the official checkpoints, and a quantized embedding: it quantizes those along the vocabulary."""
+def test_official_names_and_a_quantized_embedding_are_refused(
+    variant: Any, renamed: Any, gptqmodel: ModuleType
+) -> None:
+    """It knows no names but those of transformers 5, and its own embeddings have their groups along the vocabulary."""
     with pytest.raises(ValueError, match="Missing required quantized weights"):
         gptqmodel.GPTQModel.load(str(variant("rtn")), backend="gptq_torch", device="cpu", dtype=torch.float16)
     with pytest.raises(ValueError, match="g_idx"):
         gptqmodel.GPTQModel.load(str(renamed("edge")), backend="gptq_torch", device="cpu", dtype=torch.float16)
+
+
+@pytest.mark.xfail(raises=AssertionError, reason="GPTQModel 7.6 reads no quantized vision tower, and does not say so")
+def test_a_quantized_vision_tower_is_read(load: Any, exact: Any, noise: Any) -> None:
+    model = load("edge, untied", "gptq_torch", torch.float16)
+    found = relative(their_logits(model, PROMPTS["picture"]), exact("edge, untied", "picture"))
+    assert found <= 1.25 * noise("edge, untied", "picture", torch.float16)
 
 
 # Prompts, with their answers: logits are compared at every token.
