@@ -33,10 +33,15 @@ PEERS ?=
 peers: $(READY)  ## other engines, each in its own environment: PEERS="--tokenizer FOLDER", one with Qwen2's tokenizer
 	$(BIN)/python -m benchmarks.peers $(PEERS)
 
-interop: $(READY)  ## other libraries load what we write; their environment is their own
-	$(PYTHON) -m venv .venv-interop
-	.venv-interop/bin/pip install --quiet $(PIP_INDEX) --requirement tests/interop/requirements.txt
-	.venv-interop/bin/python -m pytest tests/interop
+INTEROP := .venv-interop
+interop:  ## GPTQModel loads what we write; it pins an older numpy, so its environment is its own
+	$(PYTHON) -m venv $(INTEROP)
+	sed 's/^numpy==.*/numpy==2.2.6/' constraints.txt > $(INTEROP)/constraints.txt
+	$(INTEROP)/bin/pip install --quiet $(PIP_INDEX) --constraint $(INTEROP)/constraints.txt torch torchvision
+	$(INTEROP)/bin/pip install --quiet $(PIP_INDEX) --constraint $(INTEROP)/constraints.txt gptqmodel==7.6.0 optimum==2.3.0
+	$(INTEROP)/bin/pip install --quiet $(PIP_INDEX) --constraint $(INTEROP)/constraints.txt --editable . \
+		pytest pytest-timeout hypothesis
+	$(INTEROP)/bin/python -m pytest tests/interop
 
 gpu: $(READY)  ## on a machine with a CUDA device: its tests, then the benchmarks there
 	$(BIN)/python -m pytest -m gpu
@@ -57,4 +62,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 clean:
-	rm -rf .venv build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-interop build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
