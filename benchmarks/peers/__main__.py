@@ -21,7 +21,6 @@ from rich.console import Console
 
 from benchmarks.peers import PEERS
 from benchmarks.peers.adapter import CACHE, REPETITIONS, Adapter
-from benchmarks.peers.bandwidth import read_bandwidth
 from benchmarks.peers.checkpoint import random_checkpoint
 from benchmarks.peers.contest import Contest
 from benchmarks.peers.environments import here, interpreter
@@ -30,6 +29,7 @@ from benchmarks.peers.table import notes, table
 from benchmarks.peers.workload import describe
 from edge.hub import find_model
 from edge.machine import machine
+from edge.profiling.ceilings import memory_bandwidth
 
 RESULTS = Path(__file__).parents[1] / "results"
 LIMIT, CONVERT_LIMIT = 900.0, 3600.0  # seconds
@@ -43,7 +43,7 @@ def main() -> None:
     logs = CACHE / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     contest = Contest(
-        model=model, interpreter=_here if arguments.here else _own, bandwidth=read_bandwidth, logs=logs,
+        model=model, interpreter=_here if arguments.here else _own, bandwidth=_read_bandwidth, logs=logs,
         limit=arguments.limit, convert_limit=CONVERT_LIMIT, say=lambda line: console.print(line, style="dim"),
         repetitions=arguments.repetitions,
     )  # fmt: skip
@@ -71,6 +71,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--here", action="store_true", help="install nothing: only what this Python has is measured")
     parser.add_argument("--json", action="store_true", help="the result on standard output, as one line")
     return parser.parse_args()
+
+
+def _read_bandwidth() -> float:
+    """GB/s at this moment: decoding is bounded by it, and it drifts."""
+    return memory_bandwidth(torch.device("cpu"))[0] / 1e9
 
 
 def _own(adapter: type[Adapter]) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from benchmarks.clocks import Clock, Stopwatch
 from benchmarks.peers.adapter import Adapter, Unavailable, main
 from benchmarks.peers.workload import NEW_TOKENS, Picture, Times, prompt_ids
 
@@ -58,33 +59,6 @@ class TransformersBf16(Adapter):
         if self.device == "cuda":
             self.torch.cuda.synchronize()
         return time.perf_counter()
-
-
-class Stopwatch:
-    def __init__(self, now: Any) -> None:
-        self.now, self.seconds, self._started = now, 0.0, 0.0
-
-    def start(self) -> None:
-        self._started = self.now()
-
-    def stop(self) -> None:
-        self.seconds = self.now() - self._started
-
-
-class Clock:
-    """A streamer that keeps the time of each new token."""
-
-    def __init__(self, now: Any) -> None:
-        self.now, self.at = now, list[float]()
-        self._prompt = True  # comes first
-
-    def put(self, tokens: Any) -> None:
-        if not self._prompt:
-            self.at.append(self.now())
-        self._prompt = False
-
-    def end(self) -> None:
-        pass
 
 
 def _image_processor() -> Any:

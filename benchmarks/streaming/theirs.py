@@ -5,13 +5,14 @@ Patches are made by our own function, to the same numbers: the time of its proce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.clocks import Clock, Stopwatch
 from benchmarks.streaming import operations
 from benchmarks.streaming.meter import Meter
 from benchmarks.streaming.ours import NEW_TOKENS, QUESTION
@@ -105,32 +106,3 @@ def twin(source: Qwen2VL, shape: str) -> Any:
 def _their_name(name: str) -> str:
     part, _, rest = name.partition(".")
     return {"language": "model.language_model.", "visual": "model.visual."}.get(part, f"{part}.") + rest
-
-
-class Stopwatch:
-    """The latest time between start and stop."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self.now, self.seconds, self._started = now, 0.0, 0.0
-
-    def start(self) -> None:
-        self._started = self.now()
-
-    def stop(self) -> None:
-        self.seconds = self.now() - self._started
-
-
-class Clock:
-    """A streamer that keeps the time of each new token."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self.now, self.at = now, list[float]()
-        self._is_prompt = True  # comes first
-
-    def put(self, tokens: Any) -> None:
-        if not self._is_prompt:
-            self.at.append(self.now())
-        self._is_prompt = False
-
-    def end(self) -> None:
-        pass

@@ -45,7 +45,8 @@ class Card:
         )
 
 
-# Makers' data sheets: memory, bandwidth, dense bf16/fp16 tensor operations with sums in fp32, dense int8 operations.
+# As makers' data sheets are commonly quoted, none of it measured by us; options say what is known better. Memory,
+# bandwidth, dense bf16/fp16 tensor operations with sums in fp32, dense int8 operations.
 CARDS = {
     "rtx-3060": Card("NVIDIA RTX 3060 12 GB", "cuda", 12e9, 360e9, 51e12, 102e12),
     "rtx-4060": Card("NVIDIA RTX 4060 8 GB", "cuda", 8e9, 272e9, 60e12, 121e12),

@@ -34,9 +34,9 @@ class Shares:
         return cls(share["vision tower"], share["append"], share["question"], share["token"])
 
 
-# Where no profile is given. On the CPU: measured with int4 weights of the 2B shape on two cores of a Xeon with AMX.
-# For CUDA nothing has been measured yet: these are what published engines of this kind reach, rounded down.
-USUAL = {"cpu": Shares(0.25, 0.25, 0.05, 0.6), "cuda": Shares(0.3, 0.3, 0.3, 0.3)}
+# Where no profile is given. On the CPU: as in benchmarks/results/latency-cpu.json, int4 weights of the 2B shape on two
+# cores of a Xeon with AMX. For CUDA nothing has been measured yet: these are assumed.
+USUAL = {"cpu": Shares(0.22, 0.10, 0.06, 0.40), "cuda": Shares(0.3, 0.3, 0.3, 0.3)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ class Ceilings:
 
 def measure_ceilings(device: torch.device, repetitions: int = REPETITIONS) -> Ceilings:
     """A few seconds, with as many threads as PyTorch uses."""
-    read, copy = _memory(device, repetitions)
+    read, copy = memory_bandwidth(device, repetitions)
     return Ceilings(
         read=read,
         copy=copy,
@@ -43,7 +43,7 @@ def measure_ceilings(device: torch.device, repetitions: int = REPETITIONS) -> Ce
     )
 
 
-def _memory(device: torch.device, repetitions: int) -> tuple[float, float]:
+def memory_bandwidth(device: torch.device, repetitions: int = REPETITIONS) -> tuple[float, float]:
     """Bytes per second when reading, and when copying."""
     numbers = torch.ones(READ_BYTES // 4, dtype=torch.float32, device=device)
     other = torch.empty_like(numbers)

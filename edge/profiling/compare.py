@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from edge.profiling.reading import Report, number, part, stages, tokens_per_second, value
 
-LEAST_NOISE = 0.05  # of the same run twice on a quiet machine
+LEAST_NOISE = 0.05  # assumed: how far the same run twice should differ at most
 FEW_NOISE = 0.25
 FEW = 5  # times, from which on a spread says something
 P99_TO_P90 = 0.55  # of normal noise: how much farther p99 lies from the median than p90
