@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import torch
+
+from edge.profiling.watcher import Watcher
 
 EVERY = 0.02  # seconds; NVML renews its figure about as often
 
@@ -35,36 +34,19 @@ def power_meter(device: torch.device) -> Callable[[], float]:
     return lambda: float(pynvml.nvmlDeviceGetPowerUsage(handle)) / 1000
 
 
-class Energy:
+class Energy(Watcher):
     """Joules drawn while it is entered."""
 
     def __init__(self, watts: Callable[[], float], every: float = EVERY) -> None:
-        self._watts, self._every = watts, every
+        super().__init__("power meter", self._note, every)
+        self._watts = watts
         self._points: list[tuple[float, float]] = []
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="power meter", daemon=True)
 
     def joules(self, start: float, end: float) -> float:
         """Between two times of time.perf_counter."""
         times, watts = np.array(self._points).T
         moments = np.unique(np.concatenate([[start, end], times[(times > start) & (times < end)]]))
         return float(np.trapezoid(np.interp(moments, times, watts), moments))
-
-    def __enter__(self) -> Self:
-        self._note()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-        self._note()
-
-    def _look(self) -> None:
-        while not self._over.wait(self._every):
-            self._note()
 
     def _note(self) -> None:
         self._points.append((time.perf_counter(), self._watts()))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import torch
+
+from edge.profiling.watcher import Watcher
 
 STATM = Path("/proc/self/statm")
 EVERY = 0.05  # seconds between two looks; one takes 20 microseconds
@@ -41,14 +41,13 @@ def total(device: torch.device) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-class Timeline:
+class Timeline(Watcher):
     """Memory taken over time while it is entered, and the most of it."""
 
     def __init__(self, device: torch.device, every: float = EVERY) -> None:
-        self.device, self.every = device, every
+        super().__init__("memory timeline", self._note, every)
+        self.device = device
         self.points: list[tuple[float, int]] = []  # seconds of time.perf_counter, bytes
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="memory timeline", daemon=True)
 
     @property
     def peak(self) -> int:
@@ -59,19 +58,7 @@ class Timeline:
     def __enter__(self) -> Self:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-        self._note()
-
-    def _look(self) -> None:
-        while not self._over.wait(self.every):
-            self._note()
+        return super().__enter__()
 
     def _note(self) -> None:
         self.points.append((time.perf_counter(), taken(self.device)))
