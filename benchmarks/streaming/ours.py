@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.streaming import operations
 from benchmarks.streaming.meter import Meter
 from edge.engine.context import Context
 from edge.engine.engine import Engine
 from edge.model.config import Config
+from edge.planning.costs import Costs
 from edge.runners import Cache, Embeddings, Positions, Prediction, Runner, Tokens
 from stream.frame import Group
 
@@ -67,12 +67,12 @@ class Dictating:
         self.facts = replace(runner.facts, stop_tokens=())
         self.meter = Meter(device)
         self.after_question: Prediction
-        self._runner, self._config, self._said = runner, config, 0
+        self._runner, self._costs, self._said = runner, Costs(config), 0
 
     def encode(self, frames: NDArray[np.uint8]) -> Embeddings:
         with self.meter.part("vision"):
             seen = self._runner.encode(frames)
-        self.meter.operations += operations.see(self._config.vision, *seen.grid)
+        self.meter.operations += self._costs.vision(*frames.shape[1:3]).operations
         return seen
 
     def cache(self, capacity: int) -> Cache:
@@ -84,7 +84,7 @@ class Dictating:
             prediction = self._runner.extend(cache, inputs, positions, rows)
             _ = prediction.best if rows else None  # the choice belongs to the part
         if tokens > 1:  # an answer's tokens come alone
-            self.meter.operations += operations.read(self._config.language, tokens, before, rows)
+            self.meter.operations += self._costs.extend(tokens, before, rows).operations
         return self._dictated(prediction, tokens) if rows else prediction
 
     def _dictated(self, prediction: Prediction, tokens: int) -> Prediction:

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.clocks import Clock, Stopwatch
-from benchmarks.streaming import operations
 from benchmarks.streaming.meter import Meter
 from benchmarks.streaming.ours import NEW_TOKENS, QUESTION
 from edge.engine.prompt import stream_prefix, stream_suffix
@@ -21,6 +20,7 @@ from edge.engine.tokenizer import Tokenizer
 from edge.model.patches import normalize, patchify
 from edge.model.qwen2vl import Qwen2VL
 from edge.model.shapes import published_config
+from edge.planning.costs import Costs
 from stream.frame import Group
 
 VIDEO = 2  # the kind of a video's tokens, as transformers counts them
@@ -85,10 +85,9 @@ class Theirs:
         )
 
     def _operations(self, window: Sequence[Group]) -> float:
-        rows, columns = (side // self.cell for side in window[0].pixels.shape[1:3])
-        tokens = len(self.prefix) + len(window) * rows * columns + len(self.suffix)
-        seen = len(window) * operations.see(self.our_config.vision, rows, columns)
-        return seen + operations.read(self.our_config.language, tokens, 0, 1)
+        costs, (height, width) = Costs(self.our_config), window[0].pixels.shape[1:3]
+        tokens = len(self.prefix) + len(window) * costs.tokens(height, width) + len(self.suffix)
+        return (costs.vision(height, width) * len(window) + costs.extend(tokens, 0, rows=1)).operations
 
 
 def twin(source: Qwen2VL, shape: str) -> Any:

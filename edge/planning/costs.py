@@ -96,7 +96,9 @@ def _part(layer: str, tied: bool) -> str:
 class Costs:
     """Of one model in one variant."""
 
-    def __init__(self, config: Config, weights: Weights, kv_itemsize: int = 2) -> None:
+    def __init__(self, config: Config, weights: Weights | None = None, kv_itemsize: int = 2) -> None:
+        """Without weights only the operations mean something."""
+        weights = weights or Weights(0, 0, 0, 0)
         self.config, self.weights = config, weights
         language = config.language
         self.kv_bytes_per_token = (

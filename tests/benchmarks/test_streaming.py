@@ -12,13 +12,10 @@ from rich.console import Console
 
 pytest.importorskip("transformers.models.qwen2_vl.modeling_qwen2_vl")
 
-from benchmarks.streaming import operations
 from benchmarks.streaming.contest import Contest, Disagreement, Point, Row, agreed, draw
 from benchmarks.streaming.meter import PARTS
 from benchmarks.streaming.ours import NEW_TOKENS, QUESTION, QUESTION_TOKENS, Ours
 from benchmarks.streaming.table import table
-from edge.model.config import parse_config
-from edge.model.shapes import published_config
 
 CPU = torch.device("cpu")
 POINTS = [Point(window, size, 1) for window in (2, 4) for size in (56, 112)]
@@ -77,16 +74,3 @@ def test_answers_have_the_same_length_whatever_the_weights_say(contest: Contest)
     reply.read()
     assert (reply.usage.generated_tokens, reply.finish) == (NEW_TOKENS, "length")
     assert len(contest.tokenizer.encode_plain(QUESTION)) == QUESTION_TOKENS
-
-
-@pytest.mark.parametrize("side, known", [(448, 1481), (280, 538), (336, 791)])
-def test_a_group_of_the_2b_model_costs_what_its_shape_says(side: int, known: float) -> None:
-    config = parse_config(published_config("2b"))
-    assert operations.see(config.vision, side // 28, side // 28) / 1e9 == pytest.approx(known, rel=0.005)
-
-
-def test_a_prompt_of_the_2b_model_costs_what_its_shape_says() -> None:
-    config = parse_config(published_config("2b")).language
-    assert operations.read(config, 2080, 0, 0) / 1e9 == pytest.approx(5823, rel=0.005)
-    whole = operations.read(config, 30, 0, 0)
-    assert operations.read(config, 10, 0, 0) + operations.read(config, 20, 10, 0) == pytest.approx(whole)

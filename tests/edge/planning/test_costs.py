@@ -49,6 +49,14 @@ def test_decoding_reads_the_body_and_the_head_once() -> None:
     assert cost.nbytes == costs.weights.body + costs.weights.head + 1001 * 28_672
 
 
+def test_a_prompt_costs_the_same_in_pieces() -> None:
+    costs = costs_of_2b()
+
+    pieces = costs.extend(10, 0).operations + costs.extend(20, 10).operations
+
+    assert pieces == pytest.approx(costs.extend(30, 0).operations)
+
+
 def counted(work: Callable[[], object]) -> int:
     # Only attention as plain products is counted.
     with FlopCounterMode(display=False) as counter, torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
