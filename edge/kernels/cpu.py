@@ -3,17 +3,19 @@
 Knows PyTorch's packed products (`_weight_int4pack_mm_for_cpu`, `_weight_int8pack_mm`) and what is written nowhere
 beside them. Both are vectorized for bfloat16 alone: a row of float32 takes twelve to thirty times as long, longer than
 to unpack the whole matrix for it (PyTorch 2.13, AVX-512). Both go row by row, so that a row's result does not depend on
-the rows beside it, and n rows take n times as long as one; for more than FEW, the matrix is unpacked block by block.
+the rows beside it, and n rows take n times as long as one; for more than a few, the matrix is unpacked first.
 
-`matmul` equals `x @ codes.dequantize().T` within 2⁻⁷ of |x| @ (scales * 2^bits).T, the largest that such scales could
-give: scales and results are rounded to bfloat16, by 2⁻⁹ at most, as are zeros that are not the middle; sums are
-of float32.
+`matmul` equals `x @ codes.dequantize().T` within 3 * 2⁻⁸ of |x| @ (scales * 2^bits).T, the largest that such scales
+could give: scales, results, and what is unpacked or scaled in between are rounded to bfloat16, each by 2⁻⁸ at most;
+sums are of float32.
 """
 
 from __future__ import annotations
 
+import math
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import cache
 
 import torch
@@ -23,9 +25,10 @@ from torch import Tensor
 from quantize.codes import Codes
 from quantize.variant import Variant
 
-FEW = 48  # rows; up to here the packed products are faster
-BLOCK = 1 << 19  # numbers of the matrix that are unpacked at a time, so that they stay in the cache
+WHOLE = 1 << 24  # numbers of a matrix that are unpacked for one product: all of a layer's, a part of a vocabulary's
+PIECE = 1 << 20  # numbers that are unpacked at a time, so that they stay in the cache from step to step
 INT4_GROUPS = (256, 128, 64, 32)  # the int4 product takes these
+LOW = 15  # the bits of a byte's low nibble
 INT4_MIDDLE = 8  # and subtracts this from every number, whatever its zero
 INT4_TOGETHER = (64, 32)  # and packs so many rows together, with AVX-512 and with AVX2
 ALIGNMENT = 64  # bytes; the int8 product ends the process when its input does not lie on whole vectors
@@ -50,6 +53,9 @@ class Cpu:
 
 
 class Packed(ABC):
+    few_rows: int  # up to here the packed product is faster
+    _together: int  # rows of the matrix that are packed as one
+
     def __init__(self, codes: Codes) -> None:
         self.variant = codes.variant
         self.height, self.width = codes.shape
@@ -60,7 +66,7 @@ class Packed(ABC):
 
     def matmul(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, self.width)
-        out = self._few(flat.contiguous()) if len(flat) <= FEW else self._many(flat)
+        out = self._few(flat.contiguous()) if len(flat) <= self.few_rows else self._many(flat)
         return out[:, : self.height].reshape(*x.shape[:-1], self.height)
 
     def rows(self, indices: Tensor) -> Tensor:
@@ -68,7 +74,9 @@ class Packed(ABC):
 
     def _many(self, x: Tensor) -> Tensor:
         x = x.to(_product_dtype())
-        return torch.cat([x @ block for block in self._blocks(x.dtype)], dim=1).bfloat16()
+        step = max(1, WHOLE // self.width // self._together) * self._together
+        parts = [self._product(x, start, start + step) for start in range(0, self.height, step)]
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
     @abstractmethod
     def _few(self, x: Tensor) -> Tensor: ...
@@ -78,12 +86,14 @@ class Packed(ABC):
         """Rows of the matrix, (rows, k) float32."""
 
     @abstractmethod
-    def _blocks(self, dtype: torch.dtype) -> Iterator[Tensor]:
-        """The transposed matrix, (k, some of n) at a time."""
+    def _product(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """With these rows of the matrix; bfloat16."""
 
 
 class Bytes(Packed):
     """Symmetric int8 with one scale for a whole row: what the int8 product takes."""
+
+    few_rows, _together = 16, 1
 
     def __init__(self, codes: Codes) -> None:
         super().__init__(codes)
@@ -95,13 +105,14 @@ class Bytes(Packed):
         out: Tensor = torch.ops.aten._weight_int8pack_mm(aligned, self._values, self._scales)
         return out
 
-    def _rows(self, indices: Tensor | slice) -> Tensor:
+    def _rows(self, indices: Tensor) -> Tensor:
         return self._values[indices].float().mul_(self._scales[indices, None])
 
-    def _blocks(self, dtype: torch.dtype) -> Iterator[Tensor]:
-        step = max(1, BLOCK // self.width)
-        for start in range(0, self.height, step):
-            yield self._rows(slice(start, start + step)).to(dtype).T
+    def _product(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Numbers of eight bits are exact in bfloat16, so scales wait for the sums."""
+        values = self._values[start:stop]
+        whole = _room(values.shape, x.dtype).copy_(values)
+        return (F.linear(x, whole) * self._scales[start:stop]).bfloat16()
 
 
 class Nibbles(Packed):
@@ -110,43 +121,60 @@ class Nibbles(Packed):
     A number of eight bits is two of four, q = 16 * high + low: two matrices side by side, and x comes twice.
     """
 
+    few_rows = 64
+
     def __init__(self, codes: Codes) -> None:
         super().__init__(codes)
         self._together = _rows_together() or 0
         self._places = (16, 1) if self.variant.bits == 8 else (1,)  # what each nibble of a number counts for
         self._group = self.variant.group or next(size for size in INT4_GROUPS if self.width % size == 0)
         self._values = self._pack(codes.values)
-        self._affine = self._scales_and_offsets(codes)  # (nibbles * groups, n padded, 2)
+        self._affine = self._scales_and_offsets(codes)  # (nibbles, groups, n padded, 2)
 
     def _few(self, x: Tensor) -> Tensor:
         x = torch.cat([x] * len(self._places), dim=1)
-        out: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(x, self._values, self._group, self._affine)
+        affine = self._affine.flatten(0, 1)
+        out: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(x, self._values, self._group, affine)
         return out
 
     def _rows(self, indices: Tensor) -> Tensor:
         block, place = indices // self._together, indices % self._together
         half = self._together // 2
-        packed = self._values.view(-1, len(self._places) * self.width, half)[block, :, place % half]
-        nibbles = torch.where((place < half)[:, None], packed & 15, packed >> 4).T
-        return self._dequantize(nibbles[None], self._affine[:, None, indices])[0].T
+        packed = self._blocks()[block, :, :, place % half].movedim(0, -1)  # (nibbles, k, rows)
+        numbers = _join(torch.where(place < half, packed & LOW, packed >> 4).unbind())
+        return self._fill(numbers.float(), numbers, self._affine[:, :, indices]).T
 
-    def _blocks(self, dtype: torch.dtype) -> Iterator[Tensor]:
-        affine = self._affine.unflatten(1, (-1, self._together))
-        step = max(1, BLOCK // self.width // self._together)
-        for start in range(0, affine.shape[1], step):
-            packed = self._values[start * self._together : (start + step) * self._together]
-            blocks = self._dequantize(_unpack(packed, self._together), affine[:, start : start + step])
-            yield blocks.transpose(0, 1).to(dtype, memory_format=torch.contiguous_format).flatten(1)
+    def _product(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """The matrix comes out transposed: so rows that lie together stay together."""
+        packed = self._blocks()[start // self._together : stop // self._together]
+        affine = self._affine[:, :, start:stop]
+        weight = _room((self.width, affine.shape[2]), x.dtype)
+        groups = max(1, PIECE // weight.shape[1] // self._group)
+        for first, those in enumerate(affine.split(groups, dim=1)):
+            columns = slice(first * groups * self._group, (first + 1) * groups * self._group)
+            nibbles = [_spread(packed[:, place, columns]) for place in range(len(self._places))]
+            self._fill(weight[columns], _join(nibbles), those)
+        return (x @ weight).bfloat16()
 
-    def _dequantize(self, nibbles: Tensor, affine: Tensor) -> Tensor:
-        """Nibbles (blocks, nibbles * k, rows) and what makes weights of them, (nibbles * groups, blocks, rows, 2),
-        to (blocks, k, rows) float32."""
-        scales, offsets = affine.float().unflatten(0, (len(self._places), -1)).unbind(-1)
-        shift = offsets.sum(0) - INT4_MIDDLE * scales.sum(0)
-        values = nibbles if len(self._places) == 1 else _join(nibbles)
-        grouped = values.float().unflatten(1, (-1, self._group))
-        weight: Tensor = grouped.mul_(_by_block(scales[-1])).add_(_by_block(shift))
-        return weight.flatten(1, 2)
+    def _blocks(self) -> Tensor:
+        """What was packed, by rows that lie together: (blocks, nibbles, k, half of the rows). Each byte holds a number
+        of one row in its low bits, and that of the row half a block further in the high ones."""
+        return self._values.view(-1, len(self._places), self.width, self._together // 2)
+
+    def _fill(self, weight: Tensor, numbers: Tensor, affine: Tensor) -> Tensor:
+        """Weights (k, n) of numbers and (nibbles, groups, n, 2). A number less its zero is exact in bfloat16, so the
+        product alone is rounded."""
+        scales, offsets = affine.float().movedim(-1, 0).contiguous()
+        by_group = weight.unflatten(0, (-1, self._group))
+        if self.variant.symmetric:
+            weight.copy_((numbers - self.variant.middle).view(torch.int8))
+        else:
+            weight.copy_(numbers)
+            places = torch.tensor(self._places)[:, None, None]
+            zeros = (places * (INT4_MIDDLE - offsets / scales).round()).nan_to_num().sum(0)
+            by_group.sub_(zeros[:, None].to(weight.dtype))
+        by_group.mul_(scales[-1][:, None].to(weight.dtype))
+        return weight
 
     def _pack(self, values: Tensor) -> Tensor:
         nibbles = torch.cat(self._split(values), dim=1)
@@ -160,21 +188,39 @@ class Nibbles(Packed):
         parts = []
         for place, zeros in zip(self._places, self._split(codes.zeros), strict=True):
             parts.append(torch.stack([place * scales, place * scales * (INT4_MIDDLE - zeros.float())], dim=-1))
-        affine = torch.cat(parts, dim=1).transpose(0, 1).bfloat16()
+        affine = torch.stack(parts).transpose(1, 2).bfloat16()
         return F.pad(affine, (0, 0, 0, -self.height % self._together)).contiguous()
 
     def _split(self, values: Tensor) -> list[Tensor]:
         return [values] if len(self._places) == 1 else [values >> 4, values & 15]
 
 
-def _join(nibbles: Tensor) -> Tensor:
-    high, low = nibbles.chunk(2, dim=1)
-    return high << 4 | low
+class _Room(threading.local):
+    """Memory for one tensor, used again and again: the system hands out a fresh one page by page, which takes several
+    times as long as to fill it."""
+
+    numbers: Tensor | None = None
+
+    def __call__(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        count = math.prod(shape)
+        if self.numbers is None or self.numbers.dtype != dtype or len(self.numbers) < count:
+            self.numbers = torch.empty(count, dtype=dtype)
+        return self.numbers[:count].view(*shape)
 
 
-def _by_block(numbers: Tensor) -> Tensor:
-    """(groups, blocks, rows) to (blocks, groups, 1, rows)."""
-    return numbers.transpose(0, 1)[:, :, None].contiguous()
+_room = _Room()
+
+
+def _join(nibbles: Sequence[Tensor]) -> Tensor:
+    return nibbles[0] if len(nibbles) == 1 else nibbles[0] << 4 | nibbles[1]
+
+
+def _spread(packed: Tensor) -> Tensor:
+    """Blocks of packed bytes, (blocks, k, half of the rows that lie together), to one nibble each, (k, n). Eight bytes
+    are moved at a time: what goes byte by byte takes several times as long."""
+    words = packed.view(torch.int64).transpose(0, 1).contiguous()
+    low = int.from_bytes(bytes([LOW] * 8), "little")
+    return torch.stack([words & low, words >> 4 & low], dim=2).view(torch.uint8).flatten(1)
 
 
 def _packed(nibbles: Tensor) -> Tensor:
@@ -182,21 +228,13 @@ def _packed(nibbles: Tensor) -> Tensor:
     return out
 
 
-def _unpack(packed: Tensor, together: int) -> Tensor:
-    """What was packed, (n, k / 2) bytes, as blocks of rows that lie together: (n / together, k, together).
-
-    Each byte holds a number of one row in its low bits, and that of the row half a block further in the high ones.
-    """
-    blocks = packed.view(-1, 2 * packed.shape[1], together // 2)
-    return torch.cat([blocks & 15, blocks >> 4], dim=2)
-
-
 @cache
 def _rows_together() -> int | None:
     """How many rows are packed together here: with which number what was packed comes out again."""
     nibbles = torch.randint(16, (max(INT4_TOGETHER), 32), generator=torch.Generator().manual_seed(0))
     packed = _packed(nibbles)
-    return next((rows for rows in INT4_TOGETHER if torch.equal(_unpack(packed, rows).mT.flatten(0, 1), nibbles)), None)
+    blocks = {rows: packed.view(-1, nibbles.shape[1], rows // 2) for rows in INT4_TOGETHER}
+    return next((rows for rows, them in blocks.items() if torch.equal(_spread(them).T, nibbles)), None)
 
 
 @cache

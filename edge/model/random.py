@@ -15,6 +15,7 @@ from torch import Tensor
 from edge.errors import ModelNotFound
 from edge.hub import POCKET
 from edge.model.config import Config, parse_config
+from edge.model.heap import compact_heap
 from edge.model.placing import Placing
 from edge.model.qwen2vl import Qwen2VL
 from edge.model.shapes import PROCESSOR, published_config
@@ -43,16 +44,17 @@ def random_model(
     """A model made on the device: layers that the plan quantizes as random codes, the others in `dtype`."""
     placing = Placing(config, dtype, device, kernel)
     numbers = torch.Generator(device).manual_seed(seed)
-    for name, shape in placing.expected.items():
-        layer, _, leaf = name.rpartition(".")
-        matrix = placing.matrix(layer)
-        variant = None if plan is None or matrix is None else plan(original_name(layer), matrix)
-        if variant is None:
-            placing.plain(name, _weight(name, shape, numbers))
-        elif leaf == "weight" and matrix is not None:
-            bias = placing.expected.get(f"{layer}.bias")
-            codes = _codes(variant, matrix, numbers)
-            placing.quantized(layer, codes, None if bias is None else _weight(f"{layer}.bias", bias, numbers))
+    with compact_heap():
+        for name, shape in placing.expected.items():
+            layer, _, leaf = name.rpartition(".")
+            matrix = placing.matrix(layer)
+            variant = None if plan is None or matrix is None else plan(original_name(layer), matrix)
+            if variant is None:
+                placing.plain(name, _weight(name, shape, numbers))
+            elif leaf == "weight" and matrix is not None:
+                bias = placing.expected.get(f"{layer}.bias")
+                codes = _codes(variant, matrix, numbers)
+                placing.quantized(layer, codes, None if bias is None else _weight(f"{layer}.bias", bias, numbers))
     return placing.finish()
 
 

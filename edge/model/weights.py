@@ -16,6 +16,7 @@ from torch import Tensor
 
 from edge.errors import ModelUnreadable
 from edge.model.config import Config
+from edge.model.heap import compact_heap
 from edge.model.placing import HEAD, Placing
 from edge.model.qwen2vl import Qwen2VL
 from quantize.checkpoint import Checkpoint
@@ -40,7 +41,8 @@ def load_model(folder: Path, config: Config, dtype: torch.dtype, device: torch.d
     except QuantizeError as error:
         raise ModelUnreadable(f"{folder / 'config.json'}: {error}") from None
     try:
-        return _Loading(Checkpoint(folder), form, Placing(config, dtype, device, kernel)).run()
+        with compact_heap():
+            return _Loading(Checkpoint(folder), form, Placing(config, dtype, device, kernel)).run()
     except QuantizeError as error:
         raise ModelUnreadable(str(error)) from None
 

@@ -1,0 +1,39 @@
+"""Memory that loading leaves behind.
+
+glibc learns from what is freed which sizes to keep in its heap, up to 32 MB. While a model comes in, long-lived layers
+then lie between pieces that were free again a moment later, and a gigabyte of holes may stay (the 2B shape in INT4:
+2.0 GB resident, or 3.2 GB, by chance). So large pieces come from the system while loading, and go back to it;
+afterwards the heap keeps what activations take, because pages that come fresh at every layer cost time. Elsewhere than
+with glibc nothing is done.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of mallopt, in malloc.h
+SMALL, LARGE = 1 << 20, 32 << 20  # bytes; glibc takes no threshold above the second
+
+
+@contextmanager
+def compact_heap() -> Iterator[None]:
+    """While weights are loaded."""
+    libc = _libc()
+    if libc is None:
+        yield
+        return
+    libc.mallopt(MMAP_THRESHOLD, SMALL)
+    try:
+        yield
+    finally:
+        libc.mallopt(MMAP_THRESHOLD, LARGE)
+        libc.mallopt(TRIM_THRESHOLD, 2 * LARGE)  # in the proportion that glibc keeps by itself
+        libc.malloc_trim(0)
+
+
+def _libc() -> ctypes.CDLL | None:
+    """glibc, where it is what allocates."""
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
