@@ -1,8 +1,9 @@
 """How long does each step take, does measuring cost anything, and do the formulas know it beforehand?
 
-`python -m benchmarks.latency [--model random:2b] [--variant int4] [--short]` profiles the model at one size of frames,
-predicts other sizes from that, and measures them too; and runs the same steps with and without clocks beside them.
-Prints tables; the last line of output is the same as JSON, kept in benchmarks/results/latency-cpu.json.
+`python -m benchmarks.latency [--model random:2b] [--variant int4] [--short]` profiles the model at one size of frames
+and, more briefly, at half of its pixels, predicts other sizes from that, and measures them too; and runs the same steps
+with and without clocks beside them. Prints tables; the last line of output is the same as JSON, kept in
+benchmarks/results/latency-cpu.json; of other weights than int4, with their name at its end.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from edge.commands.profile_table import show_report
 from edge.engine import positions
 from edge.engine.engine import Engine
 from edge.planning.device import Card
-from edge.planning.predict import Plan, Shares, Wish, make_plan
+from edge.planning.predict import Efforts, Plan, Wish, make_plan
 from edge.profiling.busy import Busy
 from edge.profiling.ceilings import measure_ceilings
 from edge.profiling.life import AGE, Workload, dictation, live_through
@@ -36,9 +37,9 @@ from edge.profiling.spans import Spans, Stage
 from edge.profiling.timed import APPEND, QUESTION, TOKEN, VISION, TimedRunner
 from edge.runners import Runner
 
-SIDES = (280, 224)  # pixels of frames whose times are predicted from those of larger ones
+SIDES = (280, 392, 560)  # of frames whose times are predicted: smaller than what the profile met, between, larger
 CLOSE = 0.20  # how far a prediction may be off
-PAIRS, TOKENS = 30, 16  # with and without clocks
+PAIRS, TOKENS = 100, 16  # with and without clocks
 
 console = Console(stderr=True, highlight=False)
 
@@ -46,7 +47,8 @@ console = Console(stderr=True, highlight=False)
 @dataclass(frozen=True, slots=True)
 class Prediction:
     what: str
-    predicted: float  # seconds
+    unit: str  # s, B
+    predicted: float
     measured: float
 
     @property
@@ -54,20 +56,27 @@ class Prediction:
         return self.predicted / self.measured
 
     def to_dict(self) -> dict[str, Any]:
-        return {"what": self.what, "predicted": self.predicted, "measured": self.measured, "ratio": self.ratio}
+        return {
+            "what": self.what,
+            "unit": self.unit,
+            "predicted": self.predicted,
+            "measured": self.measured,
+            "ratio": self.ratio,
+        }
 
 
 def predictions(subject: Subject, engine: Engine, report: dict[str, Any], workload: Workload) -> list[Prediction]:
-    """Of smaller frames, from what the profile of larger ones says of this device."""
+    """Of frames in between and of larger ones, from what the profile says of this device; and of memory."""
     card = Card.measured(report, total(subject.device))
-    found = []
+    efforts = Efforts.measured(report, card)
+    found = [Prediction("memory", "B", *(report["memory"][which]["total"] for which in ("predicted", "measured")))]
     for side in SIDES:
         spans = Spans()
         work = replace(workload, max_pixels=side * side)
         with tempfile.TemporaryDirectory() as folder:
             size = live_through(engine, subject.costs, spans, work, Path(folder))
         wish = Wish(size=size, window=work.window, answer_tokens=work.answer_tokens)
-        plan = make_plan(subject.costs, card, Shares.measured(report), wish, engine.variant)
+        plan = make_plan(subject.costs, card, efforts, wish, engine.variant)
         found += _beside(plan, spans, f"{size[1]}x{size[0]}")
     return found
 
@@ -77,7 +86,7 @@ def _beside(plan: Plan, spans: Spans, where: str) -> list[Prediction]:
         VISION: plan.vision, APPEND: plan.append, QUESTION: plan.first_token, TOKEN: plan.token, AGE: plan.age,
     }  # fmt: skip
     return [
-        Prediction(f"{name} at {where}", seconds, Stage.of(name, spans.named(name)).p50)
+        Prediction(f"{name} at {where}", "s", seconds, Stage.of(name, spans.named(name)).p50)
         for name, seconds in predicted.items()
     ]
 
@@ -137,20 +146,24 @@ def main() -> None:
         "clocks": clocks,
     }
     kind = torch.cuda.get_device_name(subject.device) if subject.device.type == "cuda" else "cpu"
-    name = f"latency-{kind.lower().replace(' ', '-')}"
+    name = "-".join(["latency", kind.lower().replace(" ", "-"), *([] if variant == "int4" else [variant or "stored"])])
     store(name, figures, ceilings=measure_ceilings(subject.device), busy=busy)
 
 
 def _table(beside: list[Prediction]) -> Table:
-    table = Table("step", title="predicted from the profile above, and measured; ms", title_justify="left")
+    table = Table("what", title="predicted from the profile above, and measured", title_justify="left")
     for heading in ("predicted", "measured", "ratio", ""):
         table.add_column(heading, justify="right")
     for one in beside:
         verdict = "" if abs(one.ratio - 1) <= CLOSE else "off"
         table.add_row(
-            one.what, f"{1000 * one.predicted:.1f}", f"{1000 * one.measured:.1f}", f"{one.ratio:.2f}", verdict
+            one.what, _said(one.predicted, one.unit), _said(one.measured, one.unit), f"{one.ratio:.2f}", verdict
         )
     return table
+
+
+def _said(value: float, unit: str) -> str:
+    return f"{value / 1e6:.0f} MB" if unit == "B" else f"{1000 * value:.1f} ms"
 
 
 if __name__ == "__main__":

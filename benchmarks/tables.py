@@ -82,10 +82,10 @@ def latency_cpu(result: Result) -> str:
 
 def prediction_cpu(result: Result) -> str:
     rows = [
-        (one["what"], _ms(one["predicted"]), _ms(one["measured"]), f"{one['ratio']:.2f}")
+        (one["what"], *(_amount(one[which], one["unit"]) for which in ("predicted", "measured")), f"{one['ratio']:.2f}")
         for one in result["predictions"]
     ]
-    return markdown(("step, ms", "predicted", "measured", "ratio"), rows)
+    return markdown(("what", "predicted", "measured", "ratio"), rows)
 
 
 def peers_cpu(result: Result) -> str:
@@ -120,6 +120,10 @@ QUALITY = {"transformers": "the source", "ours-bf16": "the source", "ours": "int
 
 def _ms(seconds: float) -> str:
     return f"{1000 * seconds:.2f}" if seconds < 0.1 else f"{1000 * seconds:.0f}"
+
+
+def _amount(value: float, unit: str) -> str:
+    return f"{value / 1e6:.0f} MB" if unit == "B" else f"{_ms(value)} ms"
 
 
 def _whole(value: float | None) -> str:

@@ -30,8 +30,8 @@ Plan = tuple[str, Sequence[str], Sequence[Point]]
 """A shape, its variants, and where they are measured."""
 
 SHORT: list[Plan] = [
-    ("pocket", ["float32"], [Point(4, 112, 6)]),
-    ("2b", ["bfloat16"], [Point(4, 224, 2)]),
+    ("pocket", ["float32"], [Point(4, 112, 40)]),
+    ("2b", ["bfloat16", "int4"], [Point(4, 224, 4)]),
 ]
 
 

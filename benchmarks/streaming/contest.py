@@ -102,18 +102,19 @@ class Contest:
         compared = min(point.window, point.size // theirs.cell)
         for stream in ours.values():
             stream.see(compared)
-            stream.answer()
+        after = {name: stream.answer() for name, stream in ours.items()}
         expected, other = theirs.logits(film[:compared]), theirs.logits(film[1 : compared + 1])
         for stream in ours.values():
             stream.see(point.window - compared)
         if self.shared not in ours:
             return {"error": None, "contrast": None}
-        return agreed(ours[self.shared].runner.after_question.logits()[-1], expected, other, self.shared)
+        return agreed(after[self.shared].logits()[-1], expected, other, self.shared)
 
     def _slide(self, ours: Mapping[str, Ours], theirs: Theirs, film: Sequence[Group], point: Point) -> Interleaved:
         stream = next(iter(ours.values()))  # all of them hold the same groups
-        for meter in (theirs.meter, *(stream.meter for stream in ours.values())):
-            meter.reset()
+        theirs.meter.reset()
+        for each in ours.values():
+            each.spans.clear()
         works = {name: stream.slide for name, stream in ours.items()}
         works[THEIRS] = lambda: theirs.answer(stream.window)
         return interleaved(works, point.rounds, self.device, warm_up=0)  # `_fill` did

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.clocks import Clock, Stopwatch
 from benchmarks.streaming.meter import Meter
-from benchmarks.streaming.ours import NEW_TOKENS, QUESTION
+from benchmarks.streaming.ours import ASKED, NEW_TOKENS
 from edge.engine.prompt import stream_prefix, stream_suffix
 from edge.engine.tokenizer import Tokenizer
 from edge.model.patches import normalize, patchify
@@ -31,7 +31,7 @@ class Theirs:
 
     def __init__(self, model: Any, source: Qwen2VL, tokenizer: Tokenizer, device: torch.device) -> None:
         self.model, self.our_config, self.meter = model, source.config, Meter(device)
-        self.prefix, self.suffix = stream_prefix(tokenizer), stream_suffix(tokenizer, QUESTION)
+        self.prefix, self.suffix = stream_prefix(tokenizer), stream_suffix(tokenizer, ASKED)
         self.cell = source.config.vision.patch_size * source.config.vision.spatial_merge_size  # pixels per token's side
         self._tower = Stopwatch(self.meter.now)
         self._hooks = (

@@ -11,7 +11,7 @@ from rich.table import Table
 from edge.commands.profile import make_subject, read_report
 from edge.errors import ReportUnreadable
 from edge.planning.device import CARDS, Card, amount
-from edge.planning.predict import USUAL, Plan, Shares, Wish, make_plan
+from edge.planning.predict import USUAL, Efforts, Plan, Wish, make_plan
 
 
 def plan_for(
@@ -26,13 +26,14 @@ def plan_for(
     report = None if like is None else read_report(like)
     given = {name: None if text is None else amount(text, UNIT[name]) for name, text in amounts.items()}
     if report is not None:
-        card, shares = Card.measured(report, given["memory"] or report["memory"]["available"]), _shares(report)
+        card = Card.measured(report, given["memory"] or report["memory"]["available"])
+        efforts = _efforts(report, card)
     else:
         card = _named(device, given)
-        shares = USUAL[card.kind]
+        efforts = USUAL[card.kind]
     card = card.changed(given["memory"], given["bandwidth"], given["tflops"], given["int8_tops"])
     subject = make_subject(model, variant, "cpu", "auto")
-    return card, make_plan(subject.costs, card, shares, wish, subject.variant)
+    return card, make_plan(subject.costs, card, efforts, wish, subject.variant)
 
 
 UNIT = {"memory": "B", "bandwidth": "B/s", "tflops": "FLOPS", "int8_tops": "OPS"}
@@ -52,9 +53,9 @@ def _named(device: str | None, given: dict[str, float | None]) -> Card:
     return CARDS[device]
 
 
-def _shares(report: dict[str, Any]) -> Shares:
+def _efforts(report: dict[str, Any], card: Card) -> Efforts:
     try:
-        return Shares.measured(report)
+        return Efforts.measured(report, card)
     except KeyError as error:
         raise ReportUnreadable(f"the profile lacks the stage {error}; it did not come to its end.") from None
 

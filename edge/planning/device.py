@@ -45,13 +45,15 @@ class Card:
         )
 
 
-# As makers' data sheets are commonly quoted, none of it measured by us; options say what is known better. Memory,
-# bandwidth, dense bf16/fp16 tensor operations with sums in fp32, dense int8 operations.
+# Memory, bandwidth, dense bf16/fp16 tensor operations with sums in fp32, dense int8 operations. Of GPUs as makers' data
+# sheets are commonly quoted, none of it measured by us; the CPU is the machine of benchmarks/results/latency-cpu.json.
+# Options say what is known better.
 CARDS = {
     "rtx-3060": Card("NVIDIA RTX 3060 12 GB", "cuda", 12e9, 360e9, 51e12, 102e12),
     "rtx-4060": Card("NVIDIA RTX 4060 8 GB", "cuda", 8e9, 272e9, 60e12, 121e12),
     "rtx-4090": Card("NVIDIA RTX 4090 24 GB", "cuda", 24e9, 1008e9, 165e12, 660e12),
     "orin-nano": Card("NVIDIA Jetson Orin Nano Super 8 GB", "cuda", 8e9, 102e9, 17e12, 33e12),
+    "xeon-2": Card("2 cores of an Intel Xeon with AMX", "cpu", 24e9, 23e9, 1.7e12, 2.1e12),
     "h200": Card("NVIDIA H200", "cuda", 141e9, 4800e9, 989e12, 1979e12),
 }
 

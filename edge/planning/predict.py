@@ -1,7 +1,8 @@
 """How many cameras a device can watch, how old its answers will be, and what memory that takes.
 
-A step takes the time that the device needs at best, divided by the share of that which the engine is known to reach.
-Shares are those of a profile, of this device or one like it.
+A step takes a time that its weights fix and a time in proportion to its operations: with few tokens the first counts,
+with many the second. How much of each is known from a profile that met a step at two sizes, of this device or one
+like it.
 """
 
 from __future__ import annotations
@@ -19,24 +20,85 @@ PREFIX = 20  # tokens before the video: the system prompt
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
-    """Of the time that a step takes, what the device would need at best; 0 to 1."""
+class Effort:
+    """What a kind of step takes, beside what the device can do at best."""
 
-    vision: float
-    append: float
-    question: float
-    token: float
+    passes: float  # as long as to read so many times what it must read once
+    times: float  # and so many times as long as its operations must take
+
+    def seconds(self, cost: Cost, rate: float, bandwidth: float) -> float:
+        """At so many operations and bytes a second at best."""
+        return self.passes * cost.nbytes / bandwidth + self.times * cost.operations / rate
 
     @classmethod
-    def measured(cls, report: Mapping[str, Any]) -> Self:
-        """Of a profile."""
-        share = {stage["name"]: stage["share_of_ceiling"] for stage in report["stages"] if "share_of_ceiling" in stage}
-        return cls(share["vision tower"], share["append"], share["question"], share["token"])
+    def through(cls, small: Met, large: Met, rate: float, bandwidth: float) -> Self:
+        """A step that was met at two sizes. Where they say nothing of their own (sizes alike, or noise), both parts
+        are stretched alike, so that the larger one is met."""
+        (a, b), (c, d) = small.ideal(rate, bandwidth), large.ideal(rate, bandwidth)
+        if d > LEAST_APART * b:
+            # a * passes + b * times = small.seconds, c * passes + d * times = large.seconds
+            across = a * d - b * c
+            passes = (small.seconds * d - large.seconds * b) / across
+            times = (large.seconds * a - small.seconds * c) / across
+            if passes >= 0 and times >= 0:
+                return cls(passes, times)
+        return cls(large.seconds / (c + d), large.seconds / (c + d))
+
+
+LEAST_APART = 1.5  # times as many operations, from which on two sizes tell a slope
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A step as a profile met it."""
+
+    seconds: float
+    cost: Cost
+
+    @classmethod
+    def stage(cls, row: Mapping[str, Any]) -> Self:
+        """Raises KeyError for one whose cost is not known."""
+        mean = row["total"] / row["n"]
+        return cls(row["p50"], Cost(row["operations_per_second"] * mean, row["bytes_per_second"] * mean))
+
+    def ideal(self, rate: float, bandwidth: float) -> tuple[float, float]:
+        """Seconds to read, seconds to compute."""
+        return self.cost.nbytes / bandwidth, self.cost.operations / rate
+
+
+@dataclass(frozen=True, slots=True)
+class Efforts:
+    """Of the steps that watching consists of."""
+
+    vision: Effort
+    append: Effort
+    question: Effort
+    token: Effort
+
+    @classmethod
+    def measured(cls, report: Mapping[str, Any], card: Card) -> Self:
+        """Of a profile, with the device's best as it was measured there. Raises KeyError naming a missing stage."""
+        large = {row["name"]: row for row in report["stages"]}
+        small = {row["name"]: row for row in report["smaller"]["stages"]}
+        rate, bandwidth = card.rate(report["model"]["variant"]), card.bandwidth
+
+        def through(one: Mapping[str, Any], other: Mapping[str, Any]) -> Effort:
+            return Effort.through(Met.stage(one), Met.stage(other), rate, bandwidth)
+
+        return cls(
+            vision=through(small["vision tower"], large["vision tower"]),
+            append=through(small["append"], large["append"]),
+            question=through(large["token"], large["question"]),  # a token is a question of one
+            token=through(large["token"], large["token"]),
+        )
 
 
 # Where no profile is given. On the CPU: as in benchmarks/results/latency-cpu.json, int4 weights of the 2B shape on two
 # cores of a Xeon with AMX. For CUDA nothing has been measured yet: these are assumed.
-USUAL = {"cpu": Shares(0.22, 0.10, 0.06, 0.40), "cuda": Shares(0.3, 0.3, 0.3, 0.3)}
+USUAL = {
+    "cpu": Efforts(Effort(6.8, 2.7), Effort(53, 1.5), Effort(2.3, 15), Effort(2.7, 2.7)),
+    "cuda": Efforts(*[Effort(3.0, 3.0)] * 4),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,19 +137,19 @@ class Plan:
         return {**asdict(self), "memory": self.memory.to_dict()}
 
 
-def make_plan(costs: Costs, card: Card, shares: Shares, wish: Wish, variant: str) -> Plan:
+def make_plan(costs: Costs, card: Card, efforts: Efforts, wish: Wish, variant: str) -> Plan:
     """Predicts; measures nothing."""
 
-    def seconds(cost: Cost, share: float) -> float:
-        return cost.floor(card.rate(variant), card.bandwidth) / share
+    def seconds(cost: Cost, effort: Effort) -> float:
+        return effort.seconds(cost, card.rate(variant), card.bandwidth)
 
     tokens = costs.tokens(*wish.size)
     full = PREFIX + wish.window * tokens
     middle = PREFIX + round(0.75 * wish.window) * tokens  # windows grow from half to full
-    vision = seconds(costs.vision(*wish.size), shares.vision)
-    append = seconds(costs.extend(tokens, middle), shares.append)
-    first = seconds(costs.extend(wish.question_tokens, middle, rows=1), shares.question)
-    token = seconds(costs.decode(middle + wish.question_tokens), shares.token)
+    vision = seconds(costs.vision(*wish.size), efforts.vision)
+    append = seconds(costs.extend(tokens, middle), efforts.append)
+    first = seconds(costs.extend(wish.question_tokens, middle, rows=1), efforts.question)
+    token = seconds(costs.decode(middle + wish.question_tokens), efforts.token)
     answer = first + (wish.answer_tokens - 1) * token
     rebuilt = wish.window // 2 * append
     # Every half window the other half is appended again, so that each group is appended twice.

@@ -9,7 +9,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,10 @@ from edge.profiling.life import AGE, Workload, live_through
 from edge.profiling.live import watch_live
 from edge.profiling.memory import Timeline, taken, total
 from edge.profiling.spans import Spans, Stage
-from edge.profiling.timed import TOKEN
+from edge.profiling.timed import APPEND, TOKEN, VISION
 
-SCHEMA = 1
+SCHEMA = 2
+LEAST = 28 * 28  # pixels of a frame
 
 Progress = Callable[[str], object]
 """What begins now."""
@@ -72,6 +73,9 @@ def profile(subject: Subject, workload: Workload, live_seconds: float, progress:
             progress("the life of frames, step by step")
             found.report |= _steps(subject, engine, workload, found.spans, ceilings)
         with _out_of_memory_reported(found.report):
+            progress("the same with smaller frames")
+            found.report["smaller"] = _smaller(subject, engine, workload, ceilings)
+        with _out_of_memory_reported(found.report):
             progress("a live camera")
             found.report["live"] = watch_live(engine, subject.costs, workload, live_seconds)
     found.timeline = timeline.points
@@ -104,9 +108,24 @@ def _head(subject: Subject, engine: Engine, workload: Workload, ceilings: Ceilin
 def _steps(subject: Subject, engine: Engine, workload: Workload, spans: Spans, ceilings: Ceilings) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         size = live_through(engine, subject.costs, spans, workload, Path(folder))
-    rate, bandwidth = _rate(ceilings, engine.variant), ceilings.read
-    stages = [_stage(Stage.of(name, spans.named(name)), spans, rate, bandwidth) for name in spans.names()]
-    return {"size": list(size), "stages": stages, "decode": _decode(spans)}
+    return {"size": list(size), "stages": _stages(spans, ceilings, engine.variant), "decode": _decode(spans)}
+
+
+def _smaller(subject: Subject, engine: Engine, workload: Workload, ceilings: Ceilings) -> dict[str, Any]:
+    """What depends on the size of frames, at half their pixels: two sizes tell what each pixel adds."""
+    spans = Spans(_finish(subject.device))
+    work = replace(
+        workload, max_pixels=max(LEAST, workload.max_pixels // 2), window=min(workload.window, 3), answer_tokens=2
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        size = live_through(engine, subject.costs, spans, work, Path(folder))
+    stages = _stages(spans, ceilings, engine.variant)
+    return {"size": list(size), "stages": [stage for stage in stages if stage["name"] in (VISION, APPEND)]}
+
+
+def _stages(spans: Spans, ceilings: Ceilings, variant: str) -> list[dict[str, Any]]:
+    rate, bandwidth = _rate(ceilings, variant), ceilings.read
+    return [_stage(Stage.of(name, spans.named(name)), spans, rate, bandwidth) for name in spans.names()]
 
 
 def _weights(engine: Engine, grown: int) -> int:

@@ -1,6 +1,7 @@
 """Stretches of time with names: what was worked on, from when to when, and what that work costs at least.
 
-Recording one takes about two microseconds. Knows no model.
+While something is measured, as little as possible is done beside it: what a span's work costs at least is worked out
+when it is looked at. Knows no model.
 """
 
 from __future__ import annotations
@@ -30,18 +31,23 @@ class Span:
         return self.end - self.start
 
 
+Work = Callable[[], Cost]
+"""What tells the cost of a span's work."""
+
+
 class Spans:
     """Thread-safe. `finish` waits until the device has done what it was given."""
 
     def __init__(self, finish: Callable[[], object] = lambda: None) -> None:
         self.finish = finish
-        self._spans: list[Span] = []
+        self._noted: list[tuple[str, float, float, Work | None, int | None, str]] = []
 
     def __iter__(self) -> Iterator[Span]:
-        return iter(list(self._spans))
+        for name, start, end, work, context, thread in list(self._noted):
+            yield Span(name, start, end, None if work is None else work(), context, thread)
 
-    def add(self, name: str, start: float, end: float, cost: Cost | None = None, context: int | None = None) -> None:
-        self._spans.append(Span(name, start, end, cost, context, threading.current_thread().name))
+    def add(self, name: str, start: float, end: float, work: Work | None = None, context: int | None = None) -> None:
+        self._noted.append((name, start, end, work, context, threading.current_thread().name))
 
     def now(self) -> float:
         """When everything so far was done."""
@@ -49,12 +55,12 @@ class Spans:
         return time.perf_counter()
 
     @contextmanager
-    def __call__(self, name: str, cost: Cost | None = None, context: int | None = None) -> Iterator[None]:
+    def __call__(self, name: str) -> Iterator[None]:
         start = time.perf_counter()
         try:
             yield
         finally:
-            self.add(name, start, self.now(), cost, context)
+            self.add(name, start, self.now())
 
     def named(self, name: str) -> list[Span]:
         return [span for span in self if span.name == name]
@@ -64,7 +70,7 @@ class Spans:
         return list(dict.fromkeys(span.name for span in sorted(self, key=lambda span: span.start)))
 
     def clear(self) -> None:
-        self._spans.clear()
+        self._noted.clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,11 @@ gives answers of the same length that say something.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,8 @@ PATCHIFY, VISION, PREFIX, APPEND, QUESTION, TOKEN = (
 class TimedRunner:
     def __init__(self, runner: Runner, costs: Costs, spans: Spans, dictation: Tokens) -> None:
         self.facts = replace(runner.facts, stop_tokens=())
-        self.runner, self.costs, self.spans, self.dictation = runner, costs, spans, dictation
+        self.runner, self.costs, self.spans = runner, costs, spans
+        self._dictation = dictation[:, None]
         self._told = 0  # tokens of the dictation
 
     def encode(self, frames: NDArray[np.uint8]) -> Embeddings:
@@ -36,7 +39,7 @@ class TimedRunner:
         end = self.spans.now()
         if begun:
             self.spans.add(PATCHIFY, start, begun[0])
-        self.spans.add(VISION, begun[0] if begun else start, end, self.costs.vision(*frames.shape[1:3]))
+        self.spans.add(VISION, begun[0] if begun else start, end, partial(self.costs.vision, *frames.shape[1:3]))
         return embeddings
 
     def cache(self, capacity: int) -> Cache:
@@ -45,11 +48,14 @@ class TimedRunner:
     def extend(self, cache: Cache, inputs: Tokens | Embeddings, positions: Positions, rows: int = 1) -> Prediction:
         """As the runner's; what the engine asks of it shows in what it brings."""
         tokens, context = positions.shape[1], cache.length
-        cost = self.costs.extend(tokens, context, rows)
-        with self.spans(self._name(inputs, tokens, rows), cost, context):
-            prediction = self.runner.extend(cache, inputs, positions, rows)
-            if rows:
-                prediction = self._dictate(prediction, is_question=tokens > 1)
+        start = time.perf_counter()
+        prediction = self.runner.extend(cache, inputs, positions, rows)
+        if rows:
+            prediction = self._dictate(prediction, is_question=tokens > 1)
+        end = self.spans.now()
+        self.spans.add(
+            self._name(inputs, tokens, rows), start, end, partial(self.costs.extend, tokens, context, rows), context
+        )
         return prediction
 
     def _name(self, inputs: Tokens | Embeddings, tokens: int, rows: int) -> str:
@@ -60,10 +66,9 @@ class TimedRunner:
         return QUESTION if tokens > 1 else TOKEN
 
     def _dictate(self, prediction: Prediction, is_question: bool) -> Prediction:
-        chosen = prediction.best  # the device's choice, made and fetched as ever
+        _ = prediction.best  # the device's choice, made and fetched as ever
         self._told = 0 if is_question else self._told + 1
-        told = np.full_like(chosen, self.dictation[self._told % len(self.dictation)])
-        return Dictated(told, prediction)
+        return Dictated(self._dictation[self._told % len(self._dictation)], prediction)
 
     @contextmanager
     def _tower_begins(self) -> Iterator[list[float]]:

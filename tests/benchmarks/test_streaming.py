@@ -14,7 +14,7 @@ pytest.importorskip("transformers.models.qwen2_vl.modeling_qwen2_vl")
 
 from benchmarks.streaming.contest import Contest, Disagreement, Point, Row, agreed, draw
 from benchmarks.streaming.meter import PARTS
-from benchmarks.streaming.ours import NEW_TOKENS, QUESTION, QUESTION_TOKENS, Ours
+from benchmarks.streaming.ours import ASKED, NEW_TOKENS, QUESTION_TOKENS, Ours
 from benchmarks.streaming.table import table
 
 CPU = torch.device("cpu")
@@ -70,7 +70,7 @@ def test_answers_have_the_same_length_whatever_the_weights_say(contest: Contest)
     stream.see(2)
     stream.slide()
     assert [group.index for group in stream.window] == [1, 2]
-    reply = stream.context.answer(QUESTION, max_tokens=NEW_TOKENS)
+    reply = stream.context.answer(ASKED, max_tokens=NEW_TOKENS)
     reply.read()
     assert (reply.usage.generated_tokens, reply.finish) == (NEW_TOKENS, "length")
-    assert len(contest.tokenizer.encode_plain(QUESTION)) == QUESTION_TOKENS
+    assert len(contest.tokenizer.encode_plain(ASKED)) == QUESTION_TOKENS

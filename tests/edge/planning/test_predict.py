@@ -13,18 +13,23 @@ from edge.errors import DoesNotFit
 from edge.model.config import parse_config
 from edge.model.random import random_plan
 from edge.model.shapes import published_config
-from edge.planning.costs import Costs, Weights
+from edge.planning.costs import Cost, Costs, Weights
 from edge.planning.device import CARDS, Card, amount
 from edge.planning.memory import predict_memory
-from edge.planning.predict import USUAL, Plan, Shares, Wish, make_plan
+from edge.planning.predict import USUAL, Effort, Efforts, Met, Plan, Wish, make_plan
 
 CONFIG = parse_config(published_config("2b"))
 COSTS = Costs(CONFIG, Weights.planned(CONFIG, random_plan("int4", tied=True), torch.bfloat16))
-BEST = Shares(1, 1, 1, 1)
+BEST = Efforts(*[Effort(passes=1, times=0)] * 4)  # as fast as it reads
+RATE, BANDWIDTH = 1e12, 1e10
 
 
-def plan(card: Card = CARDS["rtx-4060"], shares: Shares = USUAL["cuda"], **wish: object) -> Plan:
-    return make_plan(COSTS, card, shares, Wish(**wish), "int4")  # type: ignore[arg-type]
+def stretched(times: float) -> Efforts:
+    return Efforts(*[Effort(times, times)] * 4)
+
+
+def plan(card: Card = CARDS["rtx-4060"], efforts: Efforts = USUAL["cuda"], **wish: object) -> Plan:
+    return make_plan(COSTS, card, efforts, Wish(**wish), "int4")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +55,7 @@ def test_other_amounts_are_refused_with_an_example(text: str) -> None:
 
 
 def test_at_its_best_a_device_decodes_as_fast_as_it_reads_the_weights() -> None:
-    token = plan(shares=BEST).token
+    token = plan(efforts=BEST).token
 
     # 0.68 GB of layers, 0.23 GB of head and the keys and values of six groups, at 272 GB/s
     assert token == pytest.approx((COSTS.weights.body + COSTS.weights.head + 1589 * 28672) / 272e9, rel=1e-3)
@@ -65,12 +70,39 @@ def test_more_to_watch_is_never_cheaper(window: int, cameras: int) -> None:
     assert more.streams <= one.streams
 
 
-@given(st.floats(0.05, 1.0))
-def test_a_share_of_the_best_stretches_every_time_by_as_much(share: float) -> None:
-    best, ours = plan(shares=BEST), plan(shares=Shares(share, share, share, share))
+@given(st.floats(1.0, 20.0))
+def test_more_effort_stretches_every_time_by_as_much(times: float) -> None:
+    one, more = plan(efforts=stretched(1)), plan(efforts=stretched(times))
 
     for name in ("vision", "append", "first_token", "token", "answer", "age"):
-        assert getattr(ours, name) == pytest.approx(getattr(best, name) / share)
+        assert getattr(more, name) == pytest.approx(times * getattr(one, name))
+
+
+@given(st.floats(0.0, 50.0), st.floats(0.01, 50.0), st.floats(2.0, 20.0))
+def test_two_sizes_tell_what_is_fixed_and_what_grows(passes: float, times: float, growth: float) -> None:
+    """A device that behaves as assumed is found again, whatever the sizes."""
+    effort, costs = Effort(passes, times), [Cost(1e11, 1e9), Cost(1e11 * growth, 1.1e9)]
+    small, large = (Met(effort.seconds(cost, RATE, BANDWIDTH), cost) for cost in costs)
+
+    found = Effort.through(small, large, RATE, BANDWIDTH)
+
+    between = Cost(1e11 * (1 + growth) / 2, 1.05e9)
+    assert found.seconds(between, RATE, BANDWIDTH) == pytest.approx(effort.seconds(between, RATE, BANDWIDTH), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("small", "large"),
+    [
+        pytest.param(Met(1.0, Cost(1e11, 1e9)), Met(1.0, Cost(1e11, 1e9)), id="sizes alike"),
+        pytest.param(Met(2.0, Cost(1e11, 1e9)), Met(1.0, Cost(1e12, 1e9)), id="the smaller one took longer"),
+        pytest.param(Met(0.1, Cost(1e11, 1e9)), Met(9.0, Cost(1e12, 1e9)), id="grows faster than its operations"),
+    ],
+)
+def test_sizes_that_tell_nothing_still_meet_the_larger_one(small: Met, large: Met) -> None:
+    found = Effort.through(small, large, RATE, BANDWIDTH)
+
+    assert found.passes == found.times > 0
+    assert found.seconds(large.cost, RATE, BANDWIDTH) == pytest.approx(large.seconds)
 
 
 def test_as_many_streams_fit_as_the_load_allows() -> None:

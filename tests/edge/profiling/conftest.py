@@ -15,7 +15,7 @@ def report() -> dict[str, Any]:
 def make_report() -> dict[str, Any]:
     return {
         "kind": "profile",
-        "schema": 1,
+        "schema": 2,
         "date": "2026-01-02 03:04:05",
         "machine": {"commit": "abc1234", "cpu": "A Processor", "cores": 4, "gpu": "none", "torch": "2.13.0"},
         "ceilings": {"read": 12e9, "copy": 14e9, "bf16": 9e11, "fp32": 1.6e11, "int8": None},

@@ -54,6 +54,13 @@ def test_every_stage_of_a_frames_life_is_measured(found: dict[str, Any]) -> None
     assert stages["token"]["n"] == 2 * 7 and stages["vision tower"]["n"] == 2
 
 
+def test_what_depends_on_size_is_measured_at_a_smaller_one_too(found: dict[str, Any]) -> None:
+    stages = {stage["name"]: stage for stage in found["smaller"]["stages"]}
+
+    assert set(stages) == {"vision tower", "append"}
+    assert 0 < found["smaller"]["size"][0] <= found["size"][0]
+
+
 def test_the_parts_of_an_answer_are_no_longer_than_the_whole(found: dict[str, Any]) -> None:
     total = {stage["name"]: stage["total"] for stage in found["stages"]}
     parts = ("patchify", "vision tower", "prefix", "append", "question", "token", "parse", "publish")
@@ -113,9 +120,8 @@ def test_a_plan_like_a_profile_predicts_what_was_measured(
 
     planned = json.loads(capsys.readouterr().out)
     stages = {stage["name"]: stage for stage in found["stages"]}
-    mean = {name: stage["total"] / stage["n"] for name, stage in stages.items()}
-    assert planned["vision"] == pytest.approx(mean["vision tower"], rel=1e-6)  # the same step: the formula inverted
-    assert planned["token"] == pytest.approx(mean["token"], rel=0.2)
+    assert planned["vision"] == pytest.approx(stages["vision tower"]["p50"], rel=1e-6)  # the same step: inverted
+    assert planned["token"] == pytest.approx(stages["token"]["p50"], rel=0.2)
 
 
 def test_people_get_the_plan_as_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,8 +19,8 @@ from edge.profiling.trace import lanes, trace, write_trace
 def a_profile() -> Profile:
     """Loading is looked at from 9.5 s on; the answer begins at 10 s."""
     spans = Spans()
-    spans.add("vision tower", 10.0, 10.2, Cost(3e9, 2e6))
-    spans.add("token", 10.2, 10.3, Cost(1e6, 4e6), context=120)
+    spans.add("vision tower", 10.0, 10.2, lambda: Cost(3e9, 2e6))
+    spans.add("token", 10.2, 10.3, lambda: Cost(1e6, 4e6), context=120)
     spans.add("capture to event", 10.0, 10.4)
     reader = threading.Thread(target=lambda: spans.add("decode", 10.1, 10.15), name="reader")
     reader.start()
