@@ -32,6 +32,7 @@ for command in (
     variants.quantize,
     variants.inspect,
     variants.verify,
+    variants.random_model,
     device.profile,
     device.plan,
     device.doctor,

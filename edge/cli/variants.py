@@ -1,4 +1,4 @@
-"""`edge quantize`, `edge inspect`, `edge verify`: making variants and looking at them."""
+"""`edge quantize`, `edge inspect`, `edge verify`, `edge random-model`: making model folders and looking at them."""
 
 from __future__ import annotations
 
@@ -77,6 +77,19 @@ def verify(folder: Annotated[Path, typer.Argument(help="a variant")], as_json: A
     if problems:
         raise typer.Exit(VARIANT_FAILED)
     notes.print(f"{folder} is whole", style="green", markup=False)
+
+
+def random_model(
+    folder: Annotated[Path, typer.Argument(help="the folder to write; it must not be there yet")],
+    shape: Annotated[str, typer.Option(help="2b (4.4 GB), 7b or pocket")] = "2b",
+    seed: int = 0,
+) -> None:
+    """Write a model folder of a published shape with random weights, for tools that want files."""
+    from edge.model.random import write_random_folder
+
+    with bar() as progress:
+        write_random_folder(shape, folder, seed, progress)
+    notes.print(f"{folder}: the {shape} shape in bfloat16; it says nothing sensible", markup=False)
 
 
 def _show_inspection(found: Inspection, title: str, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -26,6 +27,13 @@ from quantize.plan import Plan, make_plan
 from quantize.variant import Variant
 
 SPREAD = 0.02  # standard deviation of weights
+
+Progress = Callable[[int, int, str], object]
+"""How many tensors are done, of how many, and which comes now."""
+
+
+def _silent(done: int, total: int, name: str) -> None:
+    pass
 
 
 def random_plan(variant: str, tied: bool) -> Plan | None:
@@ -58,25 +66,30 @@ def random_model(
     return placing.finish()
 
 
-def write_random_folder(shape: str, folder: Path, seed: int = 0) -> None:
+def write_random_folder(shape: str, folder: Path, seed: int = 0, progress: Progress = _silent) -> None:
     """A model folder of a published shape, in bfloat16, for tools that want files. Takes what the model takes on disk
-    (2b: 4.4 GB). Raises ModelNotFound for a shape that is not one or a folder that is there, OutputFailed."""
+    (2b: 4.4 GB). It is there when it is whole, and not before. Raises ModelNotFound for a shape that is not one or a
+    folder that is there, OutputFailed."""
     content = published_config(shape)
     if folder.exists():
         raise ModelNotFound(f"{folder} is there already; name another folder, or remove it.")
     with torch.device("meta"):
         model = Qwen2VL(parse_config(content))
     shapes = {original_name(name): tuple(weight.shape) for name, weight in model.named_parameters()}
-    folder.mkdir(parents=True)
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was stopped: its numbers are quickly made again
+    partial.mkdir(parents=True)
     numbers = torch.Generator().manual_seed(seed)
-    with ShardWriter(folder, {name: Stored(torch.bfloat16, shape) for name, shape in shapes.items()}) as shards:
-        for name, size in shapes.items():
+    with ShardWriter(partial, {name: Stored(torch.bfloat16, shape) for name, shape in shapes.items()}) as shards:
+        for done, (name, size) in enumerate(shapes.items()):
+            progress(done, len(shapes), name)
             shards.write(name, _weight(name, size, numbers).bfloat16())
     for path in POCKET.iterdir():
         if path.suffix == ".json":
-            shutil.copy(path, folder / path.name)
-    (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")
-    (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR, indent=2) + "\n")
+            shutil.copy(path, partial / path.name)
+    (partial / "config.json").write_text(json.dumps(content, indent=2) + "\n")
+    (partial / "preprocessor_config.json").write_text(json.dumps(PROCESSOR, indent=2) + "\n")
+    partial.rename(folder)
 
 
 def _weight(name: str, shape: tuple[int, ...], numbers: torch.Generator) -> Tensor:

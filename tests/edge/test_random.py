@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 import torch
 
 import edge
+from edge import cli
+from edge.cli.terminal import MODEL_FAILED
 from edge.engine import positions
 from edge.engine.engine import Engine
 from edge.errors import ModelNotFound
@@ -81,6 +84,32 @@ def test_a_folder_of_random_weights_loads_like_any_other(tmp_path: Path) -> None
 def test_a_folder_that_is_there_is_not_written_into(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match="is there already"):
         write_random_folder("pocket", tmp_path)
+
+
+def test_a_stopped_run_leaves_no_folder_and_the_next_one_writes_it(tmp_path: Path) -> None:
+    def stop(done: int, total: int, name: str) -> None:
+        if done == total // 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_random_folder("pocket", tmp_path / "model", progress=stop)
+    assert not (tmp_path / "model").exists()
+
+    write_random_folder("pocket", tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_can_be_asked_for_on_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["edge", "random-model", str(tmp_path / "model"), "--shape", "pocket"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0 and (tmp_path / "model" / "config.json").is_file()
+
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == MODEL_FAILED and "is there already" in capsys.readouterr().err
 
 
 def _logits(engine: Engine) -> np.ndarray:
