@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -118,6 +119,12 @@ def attention_of(config: Any) -> dict[str, str]:
             'stored. Load it with attn_implementation="sdpa" and measure again.'
         )
     return used
+
+
+def chip(device: torch.device) -> str:
+    """For a result's name: "nvidia-h200", or "cpu", which the machine's card names."""
+    found = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return "-".join(re.findall("[a-z0-9]+", found.lower()))
 
 
 def store(

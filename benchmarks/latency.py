@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 
 import edge
-from benchmarks.harness import fix_seed, interleaved, store
+from benchmarks.harness import chip, fix_seed, interleaved, store
+from benchmarks.known_quality import known_quality, said
 from edge.commands.profile import make_subject
 from edge.commands.profile_table import show_report
 from edge.engine import positions
@@ -139,14 +139,15 @@ def main() -> None:
         beside = predictions(subject, engines[0], report, workload)
         console.print(_table(beside))
         clocks = clock_cost()
+    console.print(f"these weights lose: {said(known_quality(engines[0].variant))}")
     console.print(f"with clocks over without: {clocks['median']:.4f} (median of {clocks['n']} pairs)")
     figures = {
         "profile": {name: value for name, value in report.items() if name not in ("machine", "ceilings")},
+        "quality": known_quality(engines[0].variant),
         "predictions": [one.to_dict() for one in beside],
         "clocks": clocks,
     }
-    kind = torch.cuda.get_device_name(subject.device) if subject.device.type == "cuda" else "cpu"
-    name = "-".join(["latency", kind.lower().replace(" ", "-"), *([] if variant == "int4" else [variant or "stored"])])
+    name = "-".join(["latency", chip(subject.device), *([] if variant == "int4" else [variant or "stored"])])
     store(name, figures, ceilings=measure_ceilings(subject.device), busy=busy)
 
 

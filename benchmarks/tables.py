@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.known_quality import said
+
 README = Path(__file__).parents[1] / "README.md"
 RESULTS = Path(__file__).parent / "results"
 MARKED = re.compile(r"<!-- (?P<name>[\w#-]+) -->\n.*?<!-- /(?P=name) -->", re.DOTALL)
@@ -42,7 +44,7 @@ def quality_variants(result: Result) -> str:
     def row(variant: Result) -> tuple[str, ...]:
         figures = variant["figures"]
         return (
-            f"{variant['variant'].partition('+')[0]}, {variant['method']}",
+            f"{variant['variant']}, {variant['method']}",
             f"{variant['megabytes']:.1f}",
             f"{figures['kl_mean']:.5f}",
             f"{figures['kl_p99']:.4f}",
@@ -54,7 +56,7 @@ def quality_variants(result: Result) -> str:
         )
 
     heads = (
-        "language model",
+        "weights",
         "MB",
         "KL mean, nats",
         "KL p99",
@@ -88,6 +90,29 @@ def prediction_cpu(result: Result) -> str:
     return markdown(("what", "predicted", "measured", "ratio"), rows)
 
 
+def streaming_cpu(result: Result) -> str:
+    """Seconds of compute for each second of video that a window slides by, and the age of the answer then."""
+
+    def row(found: Result) -> tuple[str, ...]:
+        ratio = found["ratio"]
+        around = "" if ratio["relative"] is None else f" ±{ratio['relative'] / 2:.0%}"
+        return (
+            f"{found['model']}, {found['variant']}",
+            f"{found['window']} x {found['size']}",
+            f"{found['seconds_per_video_second']:.2f}",
+            f"{found['their_seconds_per_video_second']:.2f}",
+            f"{ratio['median']:.2f}x{around}",
+            f"{found['seeing_ratio']:.1f}x ({found['seeing_ratio_on_paper']:.1f}x)",
+            f"{found['age']['median']:.2f}",
+            f"{found['their_age']['median']:.2f}",
+            f"{found['slides']} in {found['periods']}",
+        )
+
+    heads = ("weights", "groups x side", "ours, s/s", "re-run, s/s", "ratio", "without decoding (on paper)", "age, s",
+             "its age, s", "slides in periods")  # fmt: skip
+    return markdown(heads, [row(found) for found in result["rows"]])
+
+
 def peers_cpu(result: Result) -> str:
     baseline = next(row for row in result["rows"] if row["name"] == "transformers")
 
@@ -106,16 +131,12 @@ def peers_cpu(result: Result) -> str:
             _whole(peer["peak_rss_mib"]),
             _whole(peer["disk_mb"]),
             f"{peer['others']:.0%}",
-            QUALITY.get(peer["name"], "not measured"),
+            said(peer["quality"]),
         )
 
     heads = ("engine", "weights", "vision ms", "prefill ms", "first token ms", "tokens/s", "peak MiB", "disk MB",
-             "CPU taken by others", "quality")  # fmt: skip
+             "CPU taken by others", "what such weights lose")  # fmt: skip
     return markdown(heads, [row(peer) for peer in result["rows"]])
-
-
-# What an engine's weights lose, where we know: on pocket, in the table of its variants.
-QUALITY = {"transformers": "the source", "ours-bf16": "the source", "ours": "int4-g128, rtn, above"}
 
 
 def _ms(seconds: float) -> str:

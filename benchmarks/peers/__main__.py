@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from benchmarks.harness import chip
 from benchmarks.peers import PEERS
 from benchmarks.peers.adapter import CACHE, REPETITIONS, Adapter
 from benchmarks.peers.checkpoint import random_checkpoint
@@ -95,8 +95,7 @@ def report(rows: Sequence[Row], model: Path) -> dict[str, Any]:
 
 
 def _write(result: dict[str, Any]) -> None:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    name = re.sub(r"\W+", "-", device.lower()).strip("-")
+    name = chip(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"peers-{name}.json").write_text(json.dumps(result, indent=2) + "\n")
 

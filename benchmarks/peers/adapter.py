@@ -32,6 +32,7 @@ class Adapter:
 
     engine: str
     variant: str  # how the weights are stored
+    grid: str  # the same in our spelling, so that its loss can be looked up
     note: str = ""  # what a reader of the figures must know
     packages: tuple[str, ...]  # whose versions matter
     environment: str | None  # its folder under `CACHE`, and its requirements-NAME.txt; None: the one that runs this

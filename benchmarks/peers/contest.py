@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from benchmarks.known_quality import known_quality
 from benchmarks.peers import PEERS
 from benchmarks.peers.adapter import REPETITIONS, Adapter, Unavailable
 from benchmarks.peers.launch import Failed, Finished, launch
@@ -39,9 +40,10 @@ class Contestant:
         return cls(name, path.partition(":")[0], pkgutil.resolve_name(path))
 
     def row(self) -> Row:
+        quality = known_quality(self.adapter.grid)
         if self.measured:
-            return Row.of(self.name, self.measured, self.failure)
-        return Row(self.name, self.adapter.engine, self.adapter.variant, unavailable=self.failure)
+            return Row.of(self.name, self.measured, quality, self.failure)
+        return Row(self.name, self.adapter.engine, self.adapter.variant, quality, unavailable=self.failure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ class LlamaCppQ8(LlamaCppQ4):
     """As LlamaCppQ4, with another vision tower."""
 
     variant = "Q4_0 pure, vision Q8_0"
+    grid = "int4-g32+int8-g32"
     vision_type = "q8_0"
 
 

@@ -28,6 +28,7 @@ class OnnxRuntimeInt4(Adapter):
 
     engine = "ONNX Runtime GenAI"
     variant = f"int4 b{BLOCK}, language model only"
+    grid = "int4-g128"
     note = "no vision: its builder does not know Qwen2-VL; language model as plain Qwen2, 288 text tokens"
     packages = ("onnxruntime-genai", "onnxruntime")
     environment = "onnxruntime_genai"

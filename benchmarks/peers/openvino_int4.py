@@ -23,6 +23,7 @@ class OpenVinoInt4(Adapter):
 
     engine = "OpenVINO GenAI"
     variant = f"int4 g{GROUP}, head and vision int8"
+    grid = "int4-g128-asym+int8-channel"
     packages = ("openvino-genai", "openvino", "optimum-intel", "transformers", "nncf")
     environment = "openvino_genai"
 

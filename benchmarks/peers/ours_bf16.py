@@ -19,6 +19,7 @@ class OursBf16(Adapter):
 
     engine = "qwen2vl-edge"
     variant = "bf16"
+    grid = "bfloat16"
     packages = ("torch",)
     environment = None
 

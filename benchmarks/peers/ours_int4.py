@@ -13,6 +13,7 @@ class OursInt4(OursBf16):
     """As OursBf16, on a variant."""
 
     variant = "int4 g128, head and vision int8"
+    grid = "int4-g128+int8-channel"
 
     @classmethod
     def convert(cls, model: Path, out: Path) -> None:

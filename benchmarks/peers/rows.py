@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from benchmarks.known_quality import Quality
 from benchmarks.peers.workload import Run
 from edge.profiling.busy import BUSY
 
@@ -28,6 +29,7 @@ class Row:
     name: str
     engine: str
     variant: str
+    quality: Quality
     versions: dict[str, str] = field(default_factory=dict)
     vision_ms: float | None = None
     prefill_ms: float | None = None
@@ -48,12 +50,12 @@ class Row:
         return self.others > BUSY
 
     @classmethod
-    def of(cls, name: str, measured: Sequence[Measured], failure: str = "") -> Row:
+    def of(cls, name: str, measured: Sequence[Measured], quality: Quality, failure: str = "") -> Row:
         """The runs of one engine; `failure`: why it has no more of them."""
         run, times = measured[0].run, [times for one in measured for times in one.run.times]
         series = {measure: _known(getattr(one, measure) for one in times) for measure in MEASURES}
         return cls(
-            name=name, engine=run.engine, variant=run.variant, versions=run.versions,
+            name=name, engine=run.engine, variant=run.variant, quality=quality, versions=run.versions,
             vision_ms=_median(series["vision_ms"]), prefill_ms=_median(series["prefill_ms"]),
             ttft_ms=_median(series["ttft_ms"]), decode_tps=_median(series["decode_tps"]),
             peak_rss_mib=_median([one.run.peak_rss_mib for one in measured]),

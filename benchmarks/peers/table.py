@@ -6,15 +6,19 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from benchmarks.known_quality import brief, said
 from benchmarks.peers import BASELINE
 from benchmarks.peers.rows import Row
 from edge.profiling.busy import BUSY
 
 TITLE = "one picture 448x448 and 32 text tokens, 64 new tokens; medians, lowest to highest; (x): times as good as {}"
-CAPTION = f"busy: others took more than {BUSY:.0%} of the CPU during a run; its figures are too low"
+CAPTION = (
+    f"busy: others took more than {BUSY:.0%} of the CPU during a run; its figures are too low\n"
+    "loss: on pocket, of such a grid with numbers that our own rtn rounds; an engine's own rules may lose less or more"
+)
 COLUMNS = (
     "engine", "weights", "vision ms", "prefill ms", "first token ms", "decode tokens/s", "peak MiB", "disk MB",
-    "GB/s", "n", "others",
+    "GB/s", "n", "others", "loss",
 )  # fmt: skip
 
 
@@ -31,7 +35,8 @@ def table(rows: Sequence[Row]) -> Table:
 def notes(rows: Sequence[Row]) -> list[str]:
     """A line for each engine that could not be measured, or of which something must be known."""
     missing = [f"{row.name}: not measured: {row.unavailable}" for row in rows if row.unavailable is not None]
-    return missing + [f"{row.name}: {row.note}" for row in rows if row.note]
+    losses = [f"{row.name}: such weights lose {said(row.quality)}" for row in rows if "kl_mean" in row.quality]
+    return missing + losses + [f"{row.name}: {row.note}" for row in rows if row.note]
 
 
 def _missing(row: Row) -> list[str]:
@@ -52,6 +57,7 @@ def _measured(row: Row, baseline: Row | None) -> list[str]:
         _number(row.bandwidth, 0),
         str(row.n),
         f"[bold red]{row.others:.0%} busy[/]" if row.busy else f"{row.others:.0%}",
+        brief(row.quality),
     ]
 
 

@@ -20,6 +20,7 @@ class TransformersBf16(Adapter):
 
     engine = "transformers"
     variant = "bf16, SDPA"
+    grid = "bfloat16"
     packages = ("transformers", "torch")
     environment = "transformers"
     options: Mapping[str, Any] = MappingProxyType({})  # of generate()

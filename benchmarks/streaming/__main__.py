@@ -8,7 +8,6 @@ for a first look: one point of a small shape and one of the true one, a period e
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks.harness import fix_seed, store
+from benchmarks.harness import chip, fix_seed, store
 from benchmarks.streaming.contest import FPS, Contest, Disagreement, Point, Row
 from benchmarks.streaming.ours import NEW_TOKENS, QUESTION_TOKENS
 from benchmarks.streaming.table import table
@@ -90,12 +89,6 @@ def name(arguments: argparse.Namespace, device: torch.device) -> str:
     shape = arguments.model.removeprefix(RANDOM)
     kind = "short" if arguments.short else shape
     return "-".join(["streaming", *([] if kind == "2b" else [kind]), chip(device)])
-
-
-def chip(device: torch.device) -> str:
-    """A CPU is named in the machine's card."""
-    found = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return "-".join(re.findall("[a-z0-9]+", found.lower()))
 
 
 def _words(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import edge
 from benchmarks.harness import SEED, Interleaved, interleaved
+from benchmarks.known_quality import known_quality
 from benchmarks.streaming.meter import PARTS, Meter
 from benchmarks.streaming.ours import Ours
 from benchmarks.streaming.theirs import Theirs, twin
@@ -84,6 +85,7 @@ class Contest:
             {
                 "model": f"random:{self.shape}",
                 "variant": self.engines[name].variant,
+                "quality": known_quality(self.engines[name].variant),
                 **(agreement if name == self.shared else {"error": None, "contrast": None}),
                 **about(point),
                 **compare(times, name, point),

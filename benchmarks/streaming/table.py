@@ -7,10 +7,12 @@ from typing import Any
 
 from rich.table import Table
 
+from benchmarks.known_quality import brief
 from benchmarks.streaming.meter import PARTS
 
 TITLE = "a window slides by one group of two frames, one group a second; 32 question tokens, 32 new tokens"
 CAPTION = (
+    "weights: and below, how far rtn's numbers are from their source on pocket\n"
     "window: groups in the longest x pixels of a side; n: slides measured, and in how many whole periods\n"
     "s/s: seconds of compute per second of video, and of that vision, prefill and decode\n"
     "ratio: transformers over ours on the same groups, median of periods, and half its spread\n"
@@ -36,7 +38,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def cells(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Two lines each: the figure, and what belongs to it."""
     return [
-        (row["variant"], row["model"]),
+        (f"{row['variant']}, {row['model']}", brief(row["quality"])),
         (f"{row['window']} x {row['size']}", f"mean {row['mean_groups']:.1f}"),
         (f"{row['slides']}", f"in {row['periods']}"),
         _seconds(row["seconds_per_video_second"], row["parts"]),

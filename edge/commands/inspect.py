@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,17 +80,19 @@ def inspect_folder(folder: Path) -> Inspection:
     for name, stored in checkpoint.stored.items():
         layer, _, suffix = official_name(name).rpartition(".")
         layers[layer][suffix] = stored
-    shapes = _shapes(config)
+    shapes, manifest = _shapes(config), _manifest(folder)
+    said = {} if manifest is None else manifest.layers  # whether zeros are all the middle cannot be told from shapes
     found: defaultdict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for layer, parts in layers.items():
         count = sum(_count(shape) for name, shape in shapes.items() if name.rpartition(".")[0] == layer)
         nbytes = sum(stored.nbytes for stored in parts.values())
-        found[_part(layer), _how(parts, shapes.get(f"{layer}.weight"), form)].append((count, nbytes))
+        how = _how(parts, shapes.get(f"{layer}.weight"), form, [*filter(None, [said.get(layer)]), *_variants()])
+        found[_part(layer), how].append((count, nbytes))
     rows = tuple(
         Row(part, how, len(members), sum(count for count, _ in members), sum(nbytes for _, nbytes in members))
         for (part, how), members in sorted(found.items())
     )
-    return Inspection(rows, sum(row.nbytes for row in rows), _cache_bytes(config), _manifest(folder))
+    return Inspection(rows, sum(row.nbytes for row in rows), _cache_bytes(config), manifest)
 
 
 def _shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -100,11 +102,14 @@ def _shapes(config: Config) -> dict[str, tuple[int, ...]]:
     return {original_name(name): tuple(weight.shape) for name, weight in model.named_parameters()}
 
 
-def _how(parts: Mapping[str, Stored], shape: tuple[int, ...] | None, form: Format | None) -> str:
+def _how(
+    parts: Mapping[str, Stored], shape: tuple[int, ...] | None, form: Format | None, variants: Iterable[Variant]
+) -> str:
+    """The first of these variants that the layer's files can be."""
     if form is not None and len(shape or ()) == 2 and parts.keys() & form.suffixes:
         n, k = shape or (0, 0)
         packed = {suffix: stored for suffix, stored in parts.items() if suffix in form.suffixes}
-        for variant in _variants():
+        for variant in variants:
             if form.refusal(variant) is None and _fits(form, variant, (n, k), packed):
                 return str(variant)
         return "unknown"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -15,7 +16,7 @@ def show_report(report: dict[str, Any], console: Console) -> None:
     console.print(
         f"{model['name']}, {model['variant']}, computed in {model['dtype']} on {model['device']}", style="bold"
     )
-    console.print(f"{report['machine']['cpu']}, {report['machine']['cores']} cores; {report['machine']['gpu']}")
+    console.print(f"{report['machine']['cpu']}, {report['machine']['cores']} cores; GPU: {report['machine']['gpu']}")
     console.print(
         f"ceilings measured now: read {_giga(ceilings['read'])} GB/s, copy {_giga(ceilings['copy'])} GB/s; "
         f"bf16 {_giga(ceilings['bf16'])}, fp32 {_giga(ceilings['fp32'])}, int8 {_giga(ceilings['int8'])} G operations/s"
@@ -39,10 +40,9 @@ def _stages(report: dict[str, Any]) -> Table:
     height, width = report["size"]
     work = report["workload"]
     title = f"the life of a frame, at {width}x{height}, ms"
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("stage", no_wrap=True)
+    table = _table("stage", title)
     for heading in ("n", "p50", "p90", "p99", "floor", "achieved", "share"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for stage in sorted(report["stages"], key=lambda stage: stage["name"] in WHOLES):
         times = [_ms(stage[name]) for name in ("p50", "p90", "p99")]
         table.add_row(stage["name"], str(stage["n"]), *times, *_achieved(stage))
@@ -62,9 +62,8 @@ def _achieved(stage: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _decode(report: dict[str, Any]) -> Table:
-    table = Table(title="decoding", title_justify="left", title_style="bold")
-    for heading in ("tokens in the context", "tokens per second"):
-        table.add_column(heading, justify="right")
+    table = _table("tokens in the context", "decoding")
+    table.add_column("tokens per second", justify="right")
     for point in report["decode"]:
         table.add_row(str(point["context"]), f"{point['tokens_per_second']:.1f}")
     return table
@@ -72,7 +71,7 @@ def _decode(report: dict[str, Any]) -> Table:
 
 def _memory(report: dict[str, Any]) -> Table:
     predicted, measured = report["memory"]["predicted"], report["memory"]["measured"]
-    table = Table("", title="memory, MB", title_justify="left", title_style="bold")
+    table = _table("", "memory, MB")
     for heading in ("predicted", "measured"):
         table.add_column(heading, justify="right")
     together = predicted["kv"] + predicted["activations"]
@@ -87,6 +86,14 @@ def _memory(report: dict[str, Any]) -> Table:
     return table
 
 
+def _table(first: str, title: str) -> Table:
+    """Fits into 80 columns."""
+    return Table(
+        first, title=title, title_justify="left", title_style="bold", caption_justify="left", box=SIMPLE_HEAD,
+        pad_edge=False,
+    )  # fmt: skip
+
+
 def _live(live: dict[str, Any]) -> str:
     if live["age_p50"] is None:
         return f"a live camera: no answer within {live['seconds']:.0f} s"
@@ -98,8 +105,8 @@ def _live(live: dict[str, Any]) -> str:
 
 
 def _ms(seconds: float) -> str:
-    return f"{1000 * seconds:.2f}" if seconds < 1 else f"{1000 * seconds:.0f}"
+    return f"{1000 * seconds:.2f}" if seconds < 0.1 else f"{1000 * seconds:.0f}"
 
 
 def _giga(value: float | None) -> str:
-    return "-" if value is None else f"{value / 1e9:.1f}"
+    return "-" if value is None else f"{value / 1e9:.1f}" if value < 1e11 else f"{value / 1e9:.0f}"

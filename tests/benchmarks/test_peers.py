@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from benchmarks.known_quality import known_quality, said
 from benchmarks.peers import BASELINE, PEERS, adapter, environments
 from benchmarks.peers.adapter import Adapter, Unavailable, converted, measure
 from benchmarks.peers.checkpoint import random_checkpoint
@@ -33,10 +34,20 @@ from benchmarks.peers.workload import (
 RUN = Run("engine", {"numpy": "2"}, "int4", "", (Times(2000.0, 900.0, 2900.0, 30.0),), 2000.0, 1500.0)
 
 
+SOURCE = {"of": "the source"}
+LOSS = {
+    "of": "int4-g128, rtn, on pocket",
+    "kl_mean": 0.003,
+    "top1": 0.98,
+    "object_f1_loss": 0.0,
+    "mean_iou_loss": 0.0,
+}
+
+
 class Fake(Adapter):
     """Answers at once."""
 
-    engine, variant, packages, environment = "fake", "int0", ("numpy",), None
+    engine, variant, grid, packages, environment = "fake", "int0", "bfloat16", ("numpy",), None
 
     @classmethod
     def convert(cls, model: Path, out: Path) -> None:
@@ -72,7 +83,7 @@ def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     for name, code in FAKES.items():
         (tmp_path / f"fake_{name}.py").write_text(
             "import sys\n"
-            "class Kind:\n    engine, variant, packages, environment = 'fake', 'int4', (), None\n"
+            "class Kind:\n    engine, variant, grid, packages, environment = 'fake', 'int4', 'int4-g128', (), None\n"
             f"if __name__ == '__main__' and '--convert' not in sys.argv:\n    {code or 'pass'}\n"
         )
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -153,7 +164,9 @@ def test_an_engine_that_fails_later_keeps_what_was_measured() -> None:
 
 def test_a_row_is_the_median_of_all_repetitions_with_its_spread() -> None:
     runs = [replace(RUN, times=(Times(None, p, None, d),)) for p, d in ((900.0, 30.0), (1000.0, 20.0), (1300.0, 40.0))]
-    row = Row.of("fast", [Measured(run, others, 40.0) for run, others in zip(runs, (0.0, 0.2, 0.05), strict=True)])
+    row = Row.of(
+        "fast", [Measured(run, others, 40.0) for run, others in zip(runs, (0.0, 0.2, 0.05), strict=True)], LOSS
+    )
     assert (row.prefill_ms, row.decode_tps, row.n) == (1000, 30, 3)
     assert row.spread == {"prefill_ms": (900, 1300), "decode_tps": (20, 40)}
     assert row.vision_ms is None and row.ttft_ms is None
@@ -161,7 +174,7 @@ def test_a_row_is_the_median_of_all_repetitions_with_its_spread() -> None:
 
 
 def test_ratios_say_how_many_times_better() -> None:
-    fast = Row.of("fast", [Measured(RUN, 0.0, 40.0)])
+    fast = Row.of("fast", [Measured(RUN, 0.0, 40.0)], LOSS)
     slow = replace(fast, ttft_ms=5800.0, decode_tps=6.0, peak_rss_mib=1000.0)
     assert fast.ratio("ttft_ms", slow) == 2
     assert fast.ratio("decode_tps", slow) == 5
@@ -171,24 +184,30 @@ def test_ratios_say_how_many_times_better() -> None:
 
 
 def test_the_table_shows_everybody_marks_busy_rows_and_gives_reasons() -> None:
-    base = Row.of(BASELINE, [Measured(RUN, 0.02, 40.0)])
+    base = Row.of(BASELINE, [Measured(RUN, 0.02, 40.0)], SOURCE)
     rows = [
         base,
         replace(base, name="twice", ttft_ms=1450.0, decode_tps=60.0, others=0.4),
-        Row("gone", "gone", "int4", unavailable="cannot be installed: ERROR: none"),
+        Row("gone", "gone", "int4", LOSS, unavailable="cannot be installed: ERROR: none"),
     ]
     shown = io.StringIO()
     Console(file=shown, width=200).print(table(rows))
     text = shown.getvalue()
     assert "1450 2900-2900 (2.00x)" in text and "60.0 30.0-30.0 (2.00x)" in text
     assert "40% busy" in text and "2%" in text
-    assert "gone" in text and "not measured" in text
-    assert notes(rows) == ["gone: not measured: cannot be installed: ERROR: none"]
+    assert "gone" in text and "not measured" in text and "the source" in text
+    assert notes(rows) == [
+        "gone: not measured: cannot be installed: ERROR: none",
+        "gone: such weights lose KL 0.0030, top-1 98.0%, F1 loss 0.000, IoU loss 0.000",
+    ]
 
 
 def test_results_survive_json() -> None:
     assert Run.from_json(RUN.to_json()) == RUN
-    for row in (Row.of("fast", [Measured(RUN, 0.1, 40.0)]), Row("gone", "gone", "int4", unavailable="why")):
+    for row in (
+        Row.of("fast", [Measured(RUN, 0.1, 40.0)], LOSS),
+        Row("gone", "gone", "int4", SOURCE, unavailable="why"),
+    ):
         assert Row.from_json(json.loads(json.dumps(row.to_json()))) == row
     for line in ("", "{}", '{"times": [1]}', "Loading model..."):
         with pytest.raises(ValueError):
@@ -240,6 +259,7 @@ def test_every_adapter_can_be_listed_without_its_engine(name: str) -> None:
     entered = Contestant.enter(name)
     assert issubclass(entered.adapter, Adapter)
     assert entered.adapter.engine and entered.adapter.variant and entered.adapter.packages
+    assert "not measured" not in said(known_quality(entered.adapter.grid))
     if entered.adapter.environment is not None:
         assert (environments.HERE / f"requirements-{entered.adapter.environment}.txt").exists()
 

@@ -158,6 +158,12 @@ def test_what_is_stored_is_told(variant: Path) -> None:
     assert 0.9 * total < inspect_folder(variant).weights <= total
 
 
+def test_zeros_that_are_not_the_middle_are_told_though_shapes_do_not_show_them(tiny: Path, tmp_path: Path) -> None:
+    make(tiny, tmp_path / "asym", method="rtn", rules=("model.layers.*_proj=int4-g128-asym",))
+    stored = {row.stored for row in inspect_folder(tmp_path / "asym").rows}
+    assert "int4-g128-asym" in stored and "int4-g128" not in stored
+
+
 def test_an_unquantized_folder_can_be_looked_at_too(tiny: Path) -> None:
     inspection = inspect_folder(tiny)
     assert {row.stored for row in inspection.rows} == {"float32"}

@@ -98,6 +98,7 @@ def test_people_get_tables_a_page_and_a_trace(
                "--html", page, "--trace", trace) == 0  # fmt: skip
 
     said = capsys.readouterr()
+    assert "GFLOP/s" in said.err  # nothing is cut off at 80 columns
     assert said.out == "" and "vision tower" in said.err and "int4-g128+int8-channel" in said.err
     assert page.read_text().startswith("<!doctype html>") or "<html" in page.read_text()
     assert json.loads(trace.read_text())["traceEvents"]
