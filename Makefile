@@ -24,10 +24,14 @@ fix: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## the short form of every benchmark, into benchmarks/results/
-	$(BIN)/python -m benchmarks.pocket.evaluate --scenes 100
+bench: $(READY)  ## the short form of every benchmark, into benchmarks/results/*short*; close everything else
 	$(BIN)/python -m benchmarks.latency --short
 	$(BIN)/python -m benchmarks.streaming --short
+	$(BIN)/python -m benchmarks.peers --here --only transformers,ours-bf16 --rounds 1 --repetitions 1
+	rm -rf runs/bench && $(BIN)/edge quantize pocket runs/bench/int4 --method rtn
+	$(BIN)/python -m benchmarks.quality pocket runs/bench/int4 --scenes 8 --name short
+	$(BIN)/python -m benchmarks.pocket.evaluate --scenes 100 --name short
+	$(BIN)/python -m benchmarks.tables
 
 PEERS ?=
 peers: $(READY)  ## other engines, each in its own environment: PEERS="--tokenizer FOLDER", one with Qwen2's tokenizer
@@ -45,10 +49,11 @@ interop:  ## GPTQModel loads what we write; it pins an older numpy, so its envir
 
 gpu: $(READY)  ## on a machine with a CUDA device: its tests, then the benchmarks there
 	$(BIN)/python -m pytest -m gpu
-	$(BIN)/python -m benchmarks.pocket.evaluate --scenes 100 --device cuda
+	$(BIN)/python -m benchmarks.pocket.evaluate --scenes 100 --device cuda --name cuda
 	$(BIN)/python -m benchmarks.latency --device cuda
 	$(BIN)/python -m benchmarks.latency --device cuda --variant bfloat16
 	$(BIN)/python -m benchmarks.streaming --device cuda
+	$(BIN)/python -m benchmarks.peers --here --rounds 1
 
 pocket: $(READY)  ## train the embedded model from nothing; stops and goes on; hours on two cores
 	$(BIN)/python -m benchmarks.pocket.train --out runs/pocket

@@ -135,9 +135,11 @@ def store(
     busy: Busy,
     baseline: Any = None,
     folder: Path = RESULTS,
+    is_last: bool = True,
 ) -> dict[str, Any]:
-    """Writes NAME.json and prints the same as the last line. `baseline` is the config of the transformers model that
-    was measured beside ours, if one was. Raises EagerBaseline, and writes nothing then."""
+    """Writes NAME.json and prints the same as the last line; a long run that stores what it has so far prints nothing
+    before its end. `baseline` is the config of the transformers model that was measured beside ours, if one was.
+    Raises EagerBaseline, and writes nothing then."""
     about = {} if baseline is None else {"baseline_attention": attention_of(baseline)}
     result: dict[str, Any] = {
         "benchmark": name,
@@ -150,9 +152,10 @@ def store(
         "ceilings": ceilings.to_dict(),
         **busy.to_dict(),
     }
-    if busy.is_busy:
+    if busy.is_busy and is_last:
         print(f"{name}: {busy}: seconds are too long, and ratios less certain; measure again.", file=sys.stderr)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
-    print(json.dumps(result, allow_nan=False), flush=True)
+    if is_last:
+        print(json.dumps(result, allow_nan=False), flush=True)
     return result

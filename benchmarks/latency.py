@@ -3,15 +3,17 @@
 `python -m benchmarks.latency [--model random:2b] [--variant int4] [--short]` profiles the model at one size of frames
 and, more briefly, at half of its pixels, predicts other sizes from that, and measures them too; and runs the same steps
 with and without clocks beside them. Prints tables; the last line of output is the same as JSON, kept in
-benchmarks/results/latency-cpu.json; of other weights than int4, with their name at its end.
+benchmarks/results/latency-cpu.json, or under a name that tells the model, other weights than int4, and the short form.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,17 @@ from rich.table import Table
 import edge
 from benchmarks.harness import chip, fix_seed, interleaved, store
 from benchmarks.known_quality import known_quality, said
+from benchmarks.quality import method
 from edge.commands.profile import make_subject
 from edge.commands.profile_table import show_report
 from edge.engine import positions
 from edge.engine.engine import Engine
+from edge.hub import find_model
+from edge.loading import RANDOM
 from edge.planning.device import Card
 from edge.planning.predict import Efforts, Plan, Wish, make_plan
 from edge.profiling.busy import Busy
-from edge.profiling.ceilings import measure_ceilings
+from edge.profiling.ceilings import Ceilings, synchronize
 from edge.profiling.life import AGE, Workload, dictation, live_through
 from edge.profiling.memory import total
 from edge.profiling.profile import Subject, profile
@@ -66,12 +71,18 @@ class Prediction:
 
 
 def predictions(subject: Subject, engine: Engine, report: dict[str, Any], workload: Workload) -> list[Prediction]:
-    """Of frames in between and of larger ones, from what the profile says of this device; and of memory."""
+    """Of frames of other sizes, from what the profile says of this device; and of memory."""
     card = Card.measured(report, total(subject.device))
     efforts = Efforts.measured(report, card)
-    found = [Prediction("memory", "B", *(report["memory"][which]["total"] for which in ("predicted", "measured")))]
+    predicted, measured = report["memory"]["predicted"], report["memory"]["measured"]
+    come_and_go = predicted["kv"] + predicted["activations"]
+    found = [
+        Prediction("memory: weights", "B", predicted["weights"], measured["weights"]),
+        Prediction("memory: keys, values, activations", "B", come_and_go, measured["kv_and_activations"]),
+        Prediction("memory: most at a time", "B", predicted["total"], measured["total"]),
+    ]
     for side in SIDES:
-        spans = Spans()
+        spans = Spans(partial(synchronize, subject.device))
         work = replace(workload, max_pixels=side * side)
         with tempfile.TemporaryDirectory() as folder:
             size = live_through(engine, subject.costs, spans, work, Path(folder))
@@ -95,7 +106,9 @@ def clock_cost(pairs: int = PAIRS) -> dict[str, Any]:
     """Seconds with clocks over seconds without, of one group and one answer of pocket's: the quickest steps we know."""
     engine = edge.load("pocket")
     subject = make_subject("pocket", None, "auto", "auto")
-    timed = TimedRunner(engine.runner, subject.costs, Spans(), dictation(engine.tokenizer, TOKENS))
+    timed = TimedRunner(
+        engine.runner, subject.costs, Spans(partial(synchronize, subject.device)), dictation(engine.tokenizer, TOKENS)
+    )
     works = {"plain": _steps(engine.runner), "timed": _steps(timed)}
     return interleaved(works, pairs, subject.device, warm_up=3).ratio("timed", "plain").to_dict()
 
@@ -131,7 +144,7 @@ def main() -> None:
         engines.append(subject.load())
         return engines[0]
 
-    workload = Workload(window=2, answer_tokens=16) if arguments.short else Workload()
+    workload = Workload(window=3, answer_tokens=16) if arguments.short else Workload()
     with Busy() as busy:
         live = 5.0 if arguments.short else 20.0
         report = profile(replace(subject, load=load), workload, live, progress=console.print).report
@@ -139,16 +152,33 @@ def main() -> None:
         beside = predictions(subject, engines[0], report, workload)
         console.print(_table(beside))
         clocks = clock_cost()
-    console.print(f"these weights lose: {said(known_quality(engines[0].variant))}")
+    quality = known_quality(engines[0].variant, _method(arguments.model))
+    console.print(f"what such weights lose: {quality['of']}: {said(quality)}")
     console.print(f"with clocks over without: {clocks['median']:.4f} (median of {clocks['n']} pairs)")
     figures = {
         "profile": {name: value for name, value in report.items() if name not in ("machine", "ceilings")},
-        "quality": known_quality(engines[0].variant),
+        "quality": quality,
         "predictions": [one.to_dict() for one in beside],
         "clocks": clocks,
     }
-    name = "-".join(["latency", chip(subject.device), *([] if variant == "int4" else [variant or "stored"])])
-    store(name, figures, ceilings=measure_ceilings(subject.device), busy=busy)
+    store(
+        _name(arguments.model, variant, arguments.short, chip(subject.device)),
+        figures,
+        ceilings=Ceilings(**report["ceilings"]),
+        busy=busy,
+    )
+
+
+def _method(model: str) -> str:
+    """How a folder's numbers were chosen; random ones are judged like the plainest."""
+    return "rtn" if model.startswith(RANDOM) else method(find_model(model))
+
+
+def _name(model: str, variant: str | None, is_short: bool, device: str) -> str:
+    """The true shape in int4 has the plain name; others must not overwrite it."""
+    shape = "" if model == "random:2b" else "-".join(re.findall("[a-z0-9]+", model.lower()))
+    kind = "" if variant == "int4" else variant or ""
+    return "-".join(filter(None, ["latency", "short" if is_short else "", shape, device, kind]))
 
 
 def _table(beside: list[Prediction]) -> Table:

@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.known_quality import said
+from edge.profiling.busy import BUSY
 
 README = Path(__file__).parents[1] / "README.md"
 RESULTS = Path(__file__).parent / "results"
 MARKED = re.compile(r"<!-- (?P<name>[\w#-]+) -->\n.*?<!-- /(?P=name) -->", re.DOTALL)
+
+ENOUGH = 10  # times, from which on a percentile says something
 
 Result = Mapping[str, Any]
 
@@ -76,9 +79,10 @@ def latency_cpu(result: Result) -> str:
     def row(stage: Result) -> tuple[str, ...]:
         share = f"{stage['share_of_ceiling']:.0%}" if "share_of_ceiling" in stage else ""
         floor = _ms(stage["floor"]) if "floor" in stage else ""
-        return stage["name"], str(stage["n"]), *(_ms(stage[name]) for name in ("p50", "p90", "p99")), floor, share
+        spread = [_ms(stage[name]) if stage["n"] >= ENOUGH else "" for name in ("p90", "p99")]
+        return stage["name"], str(stage["n"]), _ms(stage["p50"]), *spread, floor, share
 
-    heads = ("step, ms", "n", "p50", "p90", "p99", "floor", "of the ceiling")
+    heads = (_disturbed("step, ms", result), "n", "p50", "p90", "p99", "floor", "of the ceiling")
     return markdown(heads, [row(stage) for stage in profile["stages"]])
 
 
@@ -106,10 +110,11 @@ def streaming_cpu(result: Result) -> str:
             f"{found['age']['median']:.2f}",
             f"{found['their_age']['median']:.2f}",
             f"{found['slides']} in {found['periods']}",
+            said(found["quality"]) + (", on a busy machine" if found["busy"] else ""),
         )
 
     heads = ("weights", "groups x side", "ours, s/s", "re-run, s/s", "ratio", "without decoding (on paper)", "age, s",
-             "its age, s", "slides in periods")  # fmt: skip
+             "its age, s", "slides in periods", "what such weights lose")  # fmt: skip
     return markdown(heads, [row(found) for found in result["rows"]])
 
 
@@ -126,17 +131,29 @@ def peers_cpu(result: Result) -> str:
             peer["variant"],
             _whole(peer["vision_ms"]),
             _whole(peer["prefill_ms"]),
-            _whole(peer["ttft_ms"]) + (f" ({sooner:.1f}x)" if sooner else ""),
-            f"{peer['decode_tps']:.1f} ({faster:.1f}x)",
+            _range(peer, "ttft_ms", 0) + (f" ({sooner:.1f}x)" if sooner else ""),
+            _range(peer, "decode_tps", 1) + f" ({faster:.1f}x)",
             _whole(peer["peak_rss_mib"]),
             _whole(peer["disk_mb"]),
-            f"{peer['others']:.0%}",
+            f"{peer['others']:.0%}" + (", busy" if peer["others"] > BUSY else ""),
             said(peer["quality"]),
         )
 
     heads = ("engine", "weights", "vision ms", "prefill ms", "first token ms", "tokens/s", "peak MiB", "disk MB",
              "CPU taken by others", "what such weights lose")  # fmt: skip
     return markdown(heads, [row(peer) for peer in result["rows"]])
+
+
+def _disturbed(heading: str, result: Result) -> str:
+    return f"{heading} (on a busy machine: too long)" if result.get("busy") else heading
+
+
+def _range(peer: Result, measure: str, digits: int) -> str:
+    """The median, and from the lowest to the highest."""
+    if peer[measure] is None:
+        return "-"
+    low, high = peer["spread"][measure]
+    return f"{peer[measure]:.{digits}f}, {low:.{digits}f}-{high:.{digits}f}"
 
 
 def _ms(seconds: float) -> str:
@@ -154,8 +171,9 @@ def _whole(value: float | None) -> str:
 TABLES: dict[str, Callable[[Result], str]] = {
     "quality-pocket": quality_pocket,
     "quality-variants": quality_variants,
-    "latency-cpu": latency_cpu,
-    "latency-cpu#predictions": prediction_cpu,
+    "latency-short-cpu": latency_cpu,
+    "latency-short-cpu#predictions": prediction_cpu,
+    "streaming-cpu": streaming_cpu,
     "peers-cpu": peers_cpu,
 }
 

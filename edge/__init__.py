@@ -29,7 +29,13 @@ def load(model: str = "pocket", *, device: str = "auto", dtype: str = "auto", ru
 
 
 def random_model(
-    shape: str = "2b", *, variant: str = "bfloat16", device: str = "auto", dtype: str = "auto", runner: str = "pytorch"
+    shape: str = "2b",
+    *,
+    variant: str = "bfloat16",
+    device: str = "auto",
+    dtype: str = "auto",
+    runner: str = "pytorch",
+    seed: int = 0,
 ) -> Engine:
     """An engine of the published shape "2b" or "7b" (or "pocket") with random weights, made on the device in seconds:
     as fast and as large as the real one, and with nothing to say.
@@ -39,4 +45,4 @@ def random_model(
     """
     from edge.loading import random_engine
 
-    return random_engine(shape, variant, device=device, dtype=dtype, runner=runner)
+    return random_engine(shape, variant, device=device, dtype=dtype, runner=runner, seed=seed)

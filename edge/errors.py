@@ -21,6 +21,14 @@ payload of a picture. `code` is stable, for programs.
 from __future__ import annotations
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """PyTorch has a type of its own for that on a GPU, and on a CPU a RuntimeError among others."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in said or "out of memory" in said)
+
+
 class EdgeError(Exception):
     """Any failure the user can do something about. Shown as it is, without a traceback."""
 

@@ -23,9 +23,9 @@ def load_engine(model: str, *, device: str, dtype: str, runner: str) -> Engine:
     return Engine(loaded, Tokenizer.load(folder), name=model, limits=Limits.load(folder))
 
 
-def random_engine(shape: str, variant: str, *, device: str, dtype: str, runner: str) -> Engine:
+def random_engine(shape: str, variant: str, *, device: str, dtype: str, runner: str, seed: int = 0) -> Engine:
     """See `edge.random_model`."""
     runner_class = pkgutil.resolve_name(RUNNERS.get(runner, runner))
-    made = runner_class.random(shape, variant, device=device, dtype=dtype)
+    made = runner_class.random(shape, variant, device=device, dtype=dtype, seed=seed)
     limits = Limits.load(POCKET) if shape == "pocket" else Limits()
     return Engine(made, Tokenizer.load(POCKET), name=f"{RANDOM}{shape}", limits=limits)

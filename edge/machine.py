@@ -83,7 +83,20 @@ def _gpu() -> str:
     if not torch.cuda.is_available():
         return "none that PyTorch can use; the CPU does the work"
     properties = torch.cuda.get_device_properties(0)
-    return f"{properties.name}, {_gigabytes(properties.total_memory)}, CUDA {torch.version.cuda}"
+    about = [properties.name, _gigabytes(properties.total_memory), f"CUDA {torch.version.cuda}"]
+    return ", ".join([*about, *filter(None, [nvidia_smi(f"GPU-{properties.uuid}")])])
+
+
+def nvidia_smi(uuid: str) -> str:
+    """Driver, clocks as found and the power limit of a GPU; empty where nothing tells them."""
+    query = "--query-gpu=driver_version,clocks.sm,clocks.mem,power.limit"
+    command = ["nvidia-smi", query, "--format=csv,noheader", f"--id={uuid}"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        driver, clock, memory, limit = (part.strip() for part in told.strip().split(","))
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return ""
+    return f"driver {driver}, {clock} and memory {memory} as found, at most {limit}"
 
 
 def _gigabytes(nbytes: int) -> str:

@@ -27,6 +27,7 @@ class LlamaCppQ4(Adapter):
     engine = "llama.cpp"
     variant = "Q4_0 pure, vision bf16"
     grid = "int4-g32"
+    note = "compiled here, with -fno-dse: otherwise GCC 12 breaks its AMX products"
     packages = ("llama_cpp_python",)
     environment = "llama_cpp"
     vision_type = "bf16"

@@ -68,10 +68,12 @@ def _write_plain(model: Path, out: Path) -> None:
     """The language model of a Qwen2-VL as a Qwen2."""
     safetensors = importlib.import_module("safetensors")
     save = importlib.import_module("safetensors.torch").save_file
+    tensors: dict[str, Any] = {}
     for path in sorted(model.glob("*.safetensors")):
         with safetensors.safe_open(path, framework="pt") as file:
             names = [name for name in file.keys() if not name.startswith(VISION)]  # noqa: SIM118  (no mapping)
-            save({name: file.get_tensor(name) for name in names}, out / "model.safetensors", {"format": "pt"})
+            tensors |= {name: file.get_tensor(name) for name in names}
+    save(tensors, out / "model.safetensors", {"format": "pt"})
     for path in model.iterdir():
         if "token" in path.name or path.name in ("merges.txt", "vocab.json", "generation_config.json"):
             shutil.copy(path, out / path.name)

@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from types import MappingProxyType
 
-from benchmarks.peers.adapter import Unavailable, main
+from benchmarks.peers.adapter import WARM_UP, Unavailable, main
 from benchmarks.peers.transformers_bf16 import TransformersBf16
 from benchmarks.peers.workload import picture
 
@@ -24,7 +24,7 @@ class TransformersCompiled(TransformersBf16):
             raise Unavailable("measured on CUDA devices only, where transformers compiles by itself")
         super().__init__(folder)
         for number in range(WARM_UPS):
-            self.answer(picture(-1 - number))
+            self.answer(picture(WARM_UP + 1 + number))
 
 
 if __name__ == "__main__":

@@ -162,6 +162,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=300)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--name", help="added to the name of the file of results, so that it overwrites no other")
     arguments = parser.parse_args()
     engine = edge.load(arguments.model, device=arguments.device)
     started = time.monotonic()
@@ -179,7 +180,8 @@ def main() -> None:
         "machine": machine(),
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / f"quality-{Path(arguments.model).name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    name = "-".join(filter(None, ["quality", Path(arguments.model).name, arguments.name]))
+    (arguments.out / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result))
     sys.exit(any(figures[name] < target for name, target in TARGETS.items()))
 

@@ -13,7 +13,7 @@ import typer
 
 from edge.cli import device, variants, watching
 from edge.cli.terminal import OUT_OF_MEMORY, UsageError, complain, exit_code
-from edge.errors import EdgeError
+from edge.errors import EdgeError, is_out_of_memory
 from quantize.errors import QuantizeError
 from stream.errors import StreamError
 
@@ -47,6 +47,8 @@ def main() -> None:
     except (StreamError, EdgeError, QuantizeError, UsageError) as error:
         complain(error)
         sys.exit(exit_code(error))
-    except MemoryError as error:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         complain(error)
         sys.exit(OUT_OF_MEMORY)

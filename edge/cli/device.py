@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +51,7 @@ def profile(
     if compare is not None:
         _compare(read_report(compare[0]), read_report(compare[1]), as_json)
         return
+    _check_files(clip, html, trace)
     with options_checked():
         workload = Workload(
             window=window, fps=fps, max_pixels=max_pixels, question_tokens=question_tokens,
@@ -79,6 +81,15 @@ def profile(
         notes.print(f"the trace is {trace}; open it at ui.perfetto.dev", markup=False)
 
 
+def _check_files(clip: Path | None, *outputs: Path | None) -> None:
+    """Before minutes of measuring. Raises UsageError."""
+    if clip is not None and not clip.is_file():
+        raise UsageError(f"--clip {clip}: there is no such file.")
+    for path in outputs:
+        if path is not None and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+            raise UsageError(f"{path}: its folder is not there, or nothing can be written into it.")
+
+
 def _compare(before: dict[str, object], after: dict[str, object], as_json: bool) -> None:
     from dataclasses import asdict
 
@@ -93,7 +104,7 @@ def _compare(before: dict[str, object], after: dict[str, object], as_json: bool)
 
 
 def plan(
-    model: ProfiledModel = "random:2b",
+    model: Annotated[str | None, typer.Option(help="as for profile  [default: that of --like, or random:2b]")] = None,
     variant: Variant = None,
     device: Annotated[str | None, typer.Option(help="a device on file, such as rtx-4060")] = None,
     like: Annotated[Path | None, typer.Option(help="a report of `edge profile --json` on that device")] = None,
@@ -120,11 +131,11 @@ def plan(
             size=_size(size), fps=fps, window=window, question_tokens=question_tokens, answer_tokens=answer_tokens,
             every=every, cameras=cameras,
         )  # fmt: skip
-        card, planned = plan_for(model, variant, device, like, amounts, wish)
+        found = plan_for(model, variant, device, like, amounts, wish)
     if as_json:
-        print(json.dumps({"device": card.name, **planned.to_dict()}), flush=True)
+        print(json.dumps(found.to_dict()), flush=True)
     else:
-        show_plan(card, wish, planned, notes)
+        show_plan(found, wish, notes)
 
 
 def _size(text: str) -> tuple[int, int]:

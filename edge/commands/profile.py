@@ -17,7 +17,7 @@ from edge.model.config import Config, parse_config, read_config
 from edge.model.random import random_plan
 from edge.model.shapes import published_config
 from edge.planning.costs import Costs, Weights
-from edge.planning.memory import OVERHEAD, predict_memory
+from edge.planning.memory import KEPT, OVERHEAD, predict_memory
 from edge.profiling.life import Workload
 from edge.profiling.memory import free
 from edge.profiling.profile import SCHEMA, Subject
@@ -38,7 +38,7 @@ def make_subject(model: str, variant: str | None, device: str, dtype: str) -> Su
         def make() -> Engine:
             return edge.random_model(shape, variant=stored, device=device, dtype=dtype)
 
-        return Subject(model, str(computed) if plan is None else stored, chosen, costs, make)
+        return Subject(model, str(computed) if plan is None else stored, variant, chosen, costs, make)
     if variant is not None:
         raise ModelNotFound(
             f"--variant {variant} is for random weights; {model} is what it is. Make one with `edge quantize`."
@@ -48,7 +48,7 @@ def make_subject(model: str, variant: str | None, device: str, dtype: str) -> Su
     computed = choose_dtype(compute_dtype(config, chosen) if dtype == "auto" else dtype, chosen)
     costs = Costs(config, _stored(folder, config, computed), computed.itemsize)
     stored = str(computed) if config.quantization is None else "int"
-    return Subject(model, stored, chosen, costs, lambda: edge.load(model, device=device, dtype=dtype))
+    return Subject(model, stored, None, chosen, costs, lambda: edge.load(model, device=device, dtype=dtype))
 
 
 def _stored(folder: Path, config: Config, dtype: torch.dtype) -> Weights:
@@ -62,7 +62,8 @@ def _stored(folder: Path, config: Config, dtype: torch.dtype) -> Weights:
 def check_fit(subject: Subject, workload: Workload) -> None:
     """Before anything is loaded. Raises DoesNotFit."""
     side = int(workload.max_pixels**0.5) // 28 * 28 or 28
-    memory = predict_memory(subject.costs, (side, side), workload.window, OVERHEAD[subject.device.type])
+    kind = subject.device.type
+    memory = predict_memory(subject.costs, (side, side), workload.window, OVERHEAD[kind], kept=KEPT[kind])
     memory.check(free(subject.device), subject.name)
 
 

@@ -8,6 +8,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+BESIDE = {
+    "allocator_overhead": "kept by the allocator, unused",
+    "beside_pytorch": "on the device beside PyTorch",
+}
 WHOLES = ("time to first token", "capture to event")  # they hold others in them, and come last
 
 
@@ -63,6 +67,7 @@ def _achieved(stage: dict[str, Any]) -> tuple[str, str, str]:
 
 def _decode(report: dict[str, Any]) -> Table:
     table = _table("tokens in the context", "decoding")
+    table.columns[0].justify = "right"
     table.add_column("tokens per second", justify="right")
     for point in report["decode"]:
         table.add_row(str(point["context"]), f"{point['tokens_per_second']:.1f}")
@@ -83,6 +88,9 @@ def _memory(report: dict[str, Any]) -> Table:
     }
     for name, values in rows.items():
         table.add_row(name, *(f"{value / 1e6:.0f}" for value in values))
+    for key, name in BESIDE.items():
+        if key in measured:
+            table.add_row(name, "", f"{measured[key] / 1e6:.0f}")
     return table
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from quantize.codes import Codes
 from quantize.variant import Variant
 
-WHOLE = 1 << 24  # numbers of a matrix that are unpacked for one product: all of a layer's, a part of a vocabulary's
+WHOLE = 1 << 24  # numbers of a matrix that are unpacked for one product: all of a layer of the 2B shape
 PIECE = 1 << 20  # numbers that are unpacked at a time, so that they stay in the cache from step to step
 INT4_GROUPS = (256, 128, 64, 32)  # the int4 product takes these
 LOW = 15  # the bits of a byte's low nibble
@@ -53,7 +53,7 @@ class Cpu:
 
 
 class Packed(ABC):
-    few_rows: int  # up to here the packed product is faster
+    few_rows: int  # up to here the packed product is faster (measured on a Xeon with AMX)
     _together: int  # rows of the matrix that are packed as one
 
     def __init__(self, codes: Codes) -> None:
@@ -204,7 +204,8 @@ class _Room(threading.local):
     def __call__(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         count = math.prod(shape)
         if self.numbers is None or self.numbers.dtype != dtype or len(self.numbers) < count:
-            self.numbers = torch.empty(count, dtype=dtype)
+            with torch.inference_mode(False):  # what was made within it could not be written to outside
+                self.numbers = torch.empty(count, dtype=dtype)
         return self.numbers[:count].view(*shape)
 
 

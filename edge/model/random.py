@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from edge.model.shapes import PROCESSOR, published_config
 from edge.model.weights import original_name
 from quantize.checkpoint import ShardWriter, Stored
 from quantize.codes import Codes
+from quantize.errors import OutputFailed
 from quantize.plan import Plan, make_plan
 from quantize.variant import Variant
 
@@ -77,19 +79,29 @@ def write_random_folder(shape: str, folder: Path, seed: int = 0, progress: Progr
         model = Qwen2VL(parse_config(content))
     shapes = {original_name(name): tuple(weight.shape) for name, weight in model.named_parameters()}
     partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was stopped: its numbers are quickly made again
-    partial.mkdir(parents=True)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a run that was stopped: its numbers are quickly made again
+        partial.mkdir(parents=True)
+        _write(content, shapes, partial, seed, progress)
+        partial.rename(folder)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise OutputFailed(f"{folder} could not be written: {error}.") from None
+
+
+def _write(
+    content: dict[str, Any], shapes: Mapping[str, tuple[int, ...]], folder: Path, seed: int, progress: Progress
+) -> None:
     numbers = torch.Generator().manual_seed(seed)
-    with ShardWriter(partial, {name: Stored(torch.bfloat16, shape) for name, shape in shapes.items()}) as shards:
+    with ShardWriter(folder, {name: Stored(torch.bfloat16, shape) for name, shape in shapes.items()}) as shards:
         for done, (name, size) in enumerate(shapes.items()):
             progress(done, len(shapes), name)
             shards.write(name, _weight(name, size, numbers).bfloat16())
     for path in POCKET.iterdir():
         if path.suffix == ".json":
-            shutil.copy(path, partial / path.name)
-    (partial / "config.json").write_text(json.dumps(content, indent=2) + "\n")
-    (partial / "preprocessor_config.json").write_text(json.dumps(PROCESSOR, indent=2) + "\n")
-    partial.rename(folder)
+            shutil.copy(path, folder / path.name)
+    (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")
+    (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR, indent=2) + "\n")
 
 
 def _weight(name: str, shape: tuple[int, ...], numbers: torch.Generator) -> Tensor:

@@ -46,7 +46,7 @@ class Card:
 
 
 # Memory, bandwidth, dense bf16/fp16 tensor operations with sums in fp32, dense int8 operations. Of GPUs as makers' data
-# sheets are commonly quoted, none of it measured by us; the CPU is the machine of benchmarks/results/latency-cpu.json.
+# sheets are commonly quoted, none of it measured by us; the CPU is that of benchmarks/results/latency-short-cpu.json.
 # Options say what is known better.
 CARDS = {
     "rtx-3060": Card("NVIDIA RTX 3060 12 GB", "cuda", 12e9, 360e9, 51e12, 102e12),

@@ -10,6 +10,8 @@ from edge.planning.costs import Costs
 
 TEXT_TOKENS = 384  # room for the prompt's text, a question and an answer (256 + 128)
 OVERHEAD = {"cpu": 450 << 20, "cuda": 700 << 20}  # bytes: Python and PyTorch; a CUDA context and cuBLAS's workspace
+# Bytes that are not given back between steps: on a CPU what glibc's heap keeps, and a matrix unpacked for a product.
+KEPT = {"cpu": (64 << 20) + (32 << 20), "cuda": 0}
 FLOAT, HALF = 4, 2  # bytes
 
 
@@ -19,7 +21,7 @@ class Memory:
 
     weights: int
     kv: int  # keys and values of the window, a question and an answer
-    activations: int  # at the worst moment
+    activations: int  # at the worst moment, with what allocators keep of earlier ones
     overhead: int
 
     @property
@@ -39,14 +41,15 @@ class Memory:
 
 
 def predict_memory(
-    costs: Costs, size: tuple[int, int], window: int, overhead: int, streams: int = 1, itemsize: int = HALF
-) -> Memory:
+    costs: Costs, size: tuple[int, int], window: int, overhead: int, streams: int = 1, itemsize: int = HALF,
+    kept: int = 0,
+) -> Memory:  # fmt: skip
     """Of `streams` streams with windows of so many groups of two frames, (height, width), for one set of weights."""
     capacity = window * costs.tokens(*size) + TEXT_TOKENS
     return Memory(
         weights=costs.weights.nbytes,
         kv=streams * capacity * costs.kv_bytes_per_token,
-        activations=_activations(costs.config, size, costs.tokens(*size), itemsize),
+        activations=_activations(costs.config, size, costs.tokens(*size), itemsize) + kept,
         overhead=overhead,
     )
 

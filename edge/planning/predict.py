@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from edge.planning.costs import Cost, Costs
 from edge.planning.device import Card
-from edge.planning.memory import OVERHEAD, Memory, predict_memory
+from edge.planning.memory import KEPT, OVERHEAD, Memory, predict_memory
 
 PREFIX = 20  # tokens before the video: the system prompt
 
@@ -32,17 +32,18 @@ class Effort:
 
     @classmethod
     def through(cls, small: Met, large: Met, rate: float, bandwidth: float) -> Self:
-        """A step that was met at two sizes. Where they say nothing of their own (sizes alike, or noise), both parts
-        are stretched alike, so that the larger one is met."""
+        """A step that was met at two sizes; the larger one is always met. A part that noise would make negative is
+        nothing. Where sizes are too much alike to tell parts apart, both are stretched alike."""
         (a, b), (c, d) = small.ideal(rate, bandwidth), large.ideal(rate, bandwidth)
-        if d > LEAST_APART * b:
-            # a * passes + b * times = small.seconds, c * passes + d * times = large.seconds
-            across = a * d - b * c
-            passes = (small.seconds * d - large.seconds * b) / across
-            times = (large.seconds * a - small.seconds * c) / across
-            if passes >= 0 and times >= 0:
-                return cls(passes, times)
-        return cls(large.seconds / (c + d), large.seconds / (c + d))
+        across = a * d - b * c
+        if d <= LEAST_APART * b or across <= 0:
+            return cls(large.seconds / (c + d), large.seconds / (c + d))
+        # a * passes + b * times = small.seconds, c * passes + d * times = large.seconds
+        passes = (small.seconds * d - large.seconds * b) / across
+        times = (large.seconds * a - small.seconds * c) / across
+        if passes <= 0:
+            return cls(0, large.seconds / d)
+        return cls(passes, times) if times > 0 else cls(large.seconds / c, 0)
 
 
 LEAST_APART = 1.5  # times as many operations, from which on two sizes tell a slope
@@ -78,26 +79,30 @@ class Efforts:
     @classmethod
     def measured(cls, report: Mapping[str, Any], card: Card) -> Self:
         """Of a profile, with the device's best as it was measured there. Raises KeyError naming a missing stage."""
-        large = {row["name"]: row for row in report["stages"]}
-        small = {row["name"]: row for row in report["smaller"]["stages"]}
+        stages = {row["name"]: Met.stage(row) for row in report["stages"] if "operations_per_second" in row}
+        other = {row["name"]: Met.stage(row) for row in report["other_size"]["stages"]}
         rate, bandwidth = card.rate(report["model"]["variant"]), card.bandwidth
 
-        def through(one: Mapping[str, Any], other: Mapping[str, Any]) -> Effort:
-            return Effort.through(Met.stage(one), Met.stage(other), rate, bandwidth)
+        def through(*met: Met) -> Effort:
+            small, large = sorted(met, key=lambda one: one.cost.operations)
+            return Effort.through(small, large, rate, bandwidth)
 
         return cls(
-            vision=through(small["vision tower"], large["vision tower"]),
-            append=through(small["append"], large["append"]),
-            question=through(large["token"], large["question"]),  # a token is a question of one
-            token=through(large["token"], large["token"]),
+            vision=through(other["vision tower"], stages["vision tower"]),
+            append=through(other["append"], stages["append"]),
+            question=through(stages["token"], stages["question"]),  # a token is a question of one
+            token=through(stages["token"], stages["token"]),
         )
 
 
-# Where no profile is given. On the CPU: as in benchmarks/results/latency-cpu.json, int4 weights of the 2B shape on two
-# cores of a Xeon with AMX. For CUDA nothing has been measured yet: these are assumed.
+# Where no profile is given, by kind of device and whether weights are quantized. On the CPU: of the 2B shape on two
+# cores of a Xeon with AMX, int4 as in benchmarks/results/latency-short-cpu.json, bfloat16 as in peers-cpu.json. For
+# CUDA nothing has been measured yet: these are assumed.
 USUAL = {
-    "cpu": Efforts(Effort(6.8, 2.7), Effort(53, 1.5), Effort(2.3, 15), Effort(2.7, 2.7)),
-    "cuda": Efforts(*[Effort(3.0, 3.0)] * 4),
+    ("cpu", True): Efforts(Effort(6.5, 2.2), Effort(43, 0.8), Effort(1.7, 13), Effort(2.2, 2.2)),
+    ("cpu", False): Efforts(Effort(1.6, 1.6), Effort(1.8, 1.8), Effort(1.8, 1.8), Effort(1.6, 1.6)),
+    ("cuda", True): Efforts(*[Effort(3.0, 3.0)] * 4),
+    ("cuda", False): Efforts(*[Effort(3.0, 3.0)] * 4),
 }
 
 
@@ -155,7 +160,7 @@ def make_plan(costs: Costs, card: Card, efforts: Efforts, wish: Wish, variant: s
     # Every half window the other half is appended again, so that each group is appended twice.
     busy = (vision + 2 * append) / wish.group_seconds + answer / max(wish.every, wish.group_seconds)
     work = vision + append + answer
-    memory = predict_memory(costs, wish.size, wish.window, OVERHEAD[card.kind], wish.cameras)
+    memory = predict_memory(costs, wish.size, wish.window, OVERHEAD[card.kind], wish.cameras, kept=KEPT[card.kind])
     per_stream = (full + wish.question_tokens + wish.answer_tokens) * costs.kv_bytes_per_token
     room = math.floor((card.memory - memory.total) / per_stream) + wish.cameras
     return Plan(

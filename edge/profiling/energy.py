@@ -24,10 +24,11 @@ def power_meter(device: torch.device) -> Callable[[], float]:
     try:
         import pynvml
     except ModuleNotFoundError:
-        raise NoPower("nvidia-ml-py is not installed") from None
+        raise NoPower("nvidia-ml-py is not installed (pip install nvidia-ml-py)") from None
     try:
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(torch.cuda.current_device())
+        # By its own name: NVML counts devices that PyTorch may have been told not to see.
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
         pynvml.nvmlDeviceGetPowerUsage(handle)
     except pynvml.NVMLError as error:
         raise NoPower(f"NVML: {error}") from None

@@ -41,6 +41,18 @@ def total(device: torch.device) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def beside(device: torch.device) -> dict[str, int]:
+    """Of a CUDA device, bytes: what PyTorch's allocator holds beyond what was in use at most, and what is taken on the
+    device beside it (the context, and other programs). Empty for a CPU."""
+    if device.type != "cuda":
+        return {}
+    available, whole = torch.cuda.mem_get_info(device)
+    return {
+        "allocator_overhead": torch.cuda.max_memory_reserved(device) - torch.cuda.max_memory_allocated(device),
+        "beside_pytorch": whole - available - torch.cuda.memory_reserved(device),
+    }
+
+
 class Timeline(Watcher):
     """Memory taken over time while it is entered, and the most of it."""
 

@@ -6,31 +6,36 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from edge.engine.engine import Engine
+from edge.errors import is_out_of_memory
 from edge.machine import machine
 from edge.model.quantized import held_bytes
 from edge.planning.costs import Costs
-from edge.planning.memory import Memory, predict_memory
+from edge.planning.memory import KEPT, Memory, predict_memory
 from edge.profiling.busy import Busy
-from edge.profiling.ceilings import Ceilings, measure_ceilings
+from edge.profiling.ceilings import Ceilings, measure_ceilings, synchronize
 from edge.profiling.energy import Energy, NoPower, power_meter
 from edge.profiling.life import AGE, Workload, live_through
 from edge.profiling.live import watch_live
-from edge.profiling.memory import Timeline, taken, total
+from edge.profiling.memory import Timeline, beside, taken, total
 from edge.profiling.spans import Spans, Stage
 from edge.profiling.timed import APPEND, TOKEN, VISION
 
 SCHEMA = 2
 LEAST = 28 * 28  # pixels of a frame
+OTHER_GROUPS = 4  # seen at another size: a median of fewer is at the mercy of a moment
+FEW_TOKENS = 80  # a kernel may multiply 64 rows with packed weights; sides are rounded
 
 Progress = Callable[[str], object]
 """What begins now."""
@@ -51,6 +56,7 @@ class Subject:
 
     name: str
     variant: str  # how its weights are stored, as far as is known before
+    asked: str | None  # the variant of random weights, in the user's words
     device: torch.device
     costs: Costs
     load: Callable[[], Engine]
@@ -58,11 +64,13 @@ class Subject:
 
 def profile(subject: Subject, workload: Workload, live_seconds: float, progress: Progress) -> Profile:
     """Raises what loading raises. An out-of-memory on the way is part of the report, and the rest goes on."""
-    device = subject.device
+    device, begun = subject.device, time.perf_counter()
     progress("measuring what the device can give")
     ceilings = measure_ceilings(device)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # of the ceilings' matrices
     before = taken(device)
-    found = Profile(spans=Spans(_finish(device)))
+    found = Profile(spans=Spans(partial(synchronize, device)))
     with Timeline(device) as timeline, Busy() as busy:
         progress(f"loading {subject.name}")
         started = time.perf_counter()
@@ -72,17 +80,20 @@ def profile(subject: Subject, workload: Workload, live_seconds: float, progress:
         with _out_of_memory_reported(found.report), _energy(device, found):
             progress("the life of frames, step by step")
             found.report |= _steps(subject, engine, workload, found.spans, ceilings)
-        with _out_of_memory_reported(found.report):
-            progress("the same with smaller frames")
-            found.report["smaller"] = _smaller(subject, engine, workload, ceilings)
+            progress("the same with frames of another size")
+            pixels = _other_pixels(math.prod(found.report["size"]), engine)
+            other = replace(workload, max_pixels=pixels, window=OTHER_GROUPS, answer_tokens=2)
+            found.report["other_size"] = _other_size(subject, engine, other, ceilings)
         with _out_of_memory_reported(found.report):
             progress("a live camera")
             found.report["live"] = watch_live(engine, subject.costs, workload, live_seconds)
     found.timeline = timeline.points
     if busy.is_busy:
         found.report["busy"] = f"others took {busy.others:.0%} of the CPU meanwhile: times are too long"
-    predicted = predict_memory(subject.costs, found.report.get("size", (448, 448)), workload.window, before)
+    size = found.report.get("size", (448, 448))
+    predicted = predict_memory(subject.costs, size, workload.window, before, kept=KEPT[device.type])
     found.report["memory"] = _memory(predicted, before, weights, timeline)
+    found.report["seconds"] = time.perf_counter() - begun
     return found
 
 
@@ -99,6 +110,7 @@ def _head(subject: Subject, engine: Engine, workload: Workload, ceilings: Ceilin
             "variant": engine.variant,
             "device": str(subject.device),
             "dtype": str(getattr(runner, "dtype", "")).removeprefix("torch."),
+            "asked": subject.asked,
             "load_seconds": seconds,
         },
         "workload": workload.to_dict(),
@@ -111,16 +123,20 @@ def _steps(subject: Subject, engine: Engine, workload: Workload, spans: Spans, c
     return {"size": list(size), "stages": _stages(spans, ceilings, engine.variant), "decode": _decode(spans)}
 
 
-def _smaller(subject: Subject, engine: Engine, workload: Workload, ceilings: Ceilings) -> dict[str, Any]:
-    """What depends on the size of frames, at half their pixels: two sizes tell what each pixel adds."""
-    spans = Spans(_finish(subject.device))
-    work = replace(
-        workload, max_pixels=max(LEAST, workload.max_pixels // 2), window=min(workload.window, 3), answer_tokens=2
-    )
+def _other_size(subject: Subject, engine: Engine, workload: Workload, ceilings: Ceilings) -> dict[str, Any]:
+    """What depends on the size of frames, at another one: two sizes tell what each pixel adds."""
+    spans = Spans(partial(synchronize, subject.device))
     with tempfile.TemporaryDirectory() as folder:
-        size = live_through(engine, subject.costs, spans, work, Path(folder))
+        size = live_through(engine, subject.costs, spans, workload, Path(folder))
     stages = _stages(spans, ceilings, engine.variant)
     return {"size": list(size), "stages": [stage for stage in stages if stage["name"] in (VISION, APPEND)]}
+
+
+def _other_pixels(pixels: int, engine: Engine) -> int:
+    """Half, or twice as many where half would be so few tokens that quantized weights are multiplied as they are
+    packed: that tells nothing of more."""
+    tokens = pixels // 2 // engine.runner.facts.cell**2
+    return 2 * pixels if engine.variant.startswith("int") and tokens <= FEW_TOKENS else max(LEAST, pixels // 2)
 
 
 def _stages(spans: Spans, ceilings: Ceilings, variant: str) -> list[dict[str, Any]]:
@@ -180,6 +196,7 @@ def _memory(predicted: Memory, before: int, weights: int, timeline: Timeline) ->
             "weights": weights,
             "kv_and_activations": timeline.peak - before - weights,
             "total": timeline.peak,
+            **beside(timeline.device),
         },
         "available": total(timeline.device),
         "timeline": _thinned([[round(at - timeline.points[0][0], 3), nbytes] for at, nbytes in timeline.points]),
@@ -187,18 +204,18 @@ def _memory(predicted: Memory, before: int, weights: int, timeline: Timeline) ->
 
 
 def _thinned(points: list[list[float]], most: int = 500) -> list[list[float]]:
-    return points[:: max(1, len(points) // most)]
-
-
-def _finish(device: torch.device) -> Callable[[], object]:
-    return torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    """As many at most, each the highest of its neighbours: a peak must not go."""
+    step = max(1, -(-len(points) // most))
+    return [max(points[start : start + step], key=lambda point: point[1]) for start in range(0, len(points), step)]
 
 
 @contextlib.contextmanager
 def _out_of_memory_reported(report: dict[str, Any]) -> Iterator[None]:
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         report["failed"] = f"out of memory: {str(error).partition(chr(10))[0]}"
 
 
@@ -211,6 +228,7 @@ def _energy(device: torch.device, found: Profile) -> Iterator[None]:
         found.report["energy"] = {"not_measured": str(error)}
         yield
         return
+    found.report["energy"] = {"not_measured": "no answer came to its end"}
     with Energy(watts) as energy:
         yield
     joules = [energy.joules(span.start, span.end) for span in found.spans.named(AGE)]

@@ -43,8 +43,7 @@ class Spans:
         self._noted: list[tuple[str, float, float, Work | None, int | None, str]] = []
 
     def __iter__(self) -> Iterator[Span]:
-        for name, start, end, work, context, thread in list(self._noted):
-            yield Span(name, start, end, None if work is None else work(), context, thread)
+        return (_span(*noted) for noted in list(self._noted))
 
     def add(self, name: str, start: float, end: float, work: Work | None = None, context: int | None = None) -> None:
         self._noted.append((name, start, end, work, context, threading.current_thread().name))
@@ -63,14 +62,18 @@ class Spans:
             self.add(name, start, self.now())
 
     def named(self, name: str) -> list[Span]:
-        return [span for span in self if span.name == name]
+        return [_span(*noted) for noted in list(self._noted) if noted[0] == name]
 
     def names(self) -> list[str]:
         """In the order in which they first began."""
-        return list(dict.fromkeys(span.name for span in sorted(self, key=lambda span: span.start)))
+        return list(dict.fromkeys(noted[0] for noted in sorted(self._noted, key=lambda noted: noted[1])))
 
     def clear(self) -> None:
         self._noted.clear()
+
+
+def _span(name: str, start: float, end: float, work: Work | None, context: int | None, thread: str) -> Span:
+    return Span(name, start, end, None if work is None else work(), context, thread)
 
 
 @dataclass(frozen=True, slots=True)

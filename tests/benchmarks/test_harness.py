@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.harness import EagerBaseline, Interleaved, Spread, fix_seed, interleaved, repeated, store
+from benchmarks.harness import EagerBaseline, Interleaved, Spread, chip, fix_seed, interleaved, repeated, store
 from edge.profiling import busy as busy_of
 from edge.profiling.busy import Busy
 from edge.profiling.ceilings import Ceilings
@@ -136,3 +136,19 @@ def seconds(*moments: float) -> Callable[[], float]:
 def test_a_system_without_proc_is_read_as_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(busy_of, "STAT", tmp_path / "stat")
     assert busy_of.read_stat() is None
+
+
+def test_a_run_that_goes_on_stores_what_it_has_and_says_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Busy() as busy:
+        store("it", {"rows": [1]}, ceilings=CEILINGS, busy=busy, folder=tmp_path, is_last=False)
+
+    assert json.loads((tmp_path / "it.json").read_text())["rows"] == [1]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_chip_has_a_name_for_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA RTX 4060 (Ti)")
+
+    assert chip(torch.device("cuda")) == "nvidia-rtx-4060-ti" and chip(torch.device("cpu")) == "cpu"

@@ -11,14 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
+from safetensors.torch import load_file, save_file
 
 from benchmarks.known_quality import known_quality, said
 from benchmarks.peers import BASELINE, PEERS, adapter, environments
-from benchmarks.peers.adapter import Adapter, Unavailable, converted, measure
+from benchmarks.peers.adapter import WARM_UP, Adapter, Unavailable, converted, measure
 from benchmarks.peers.checkpoint import random_checkpoint
 from benchmarks.peers.contest import Contest, Contestant
 from benchmarks.peers.launch import Failed, launch
+from benchmarks.peers.onnxruntime_int4 import _write_plain
 from benchmarks.peers.rows import Measured, Row
 from benchmarks.peers.table import notes, table
 from benchmarks.peers.workload import (
@@ -218,6 +221,22 @@ def test_pictures_are_repeatable_and_never_twice_the_same() -> None:
     assert np.array_equal(picture(3), picture(3))
     assert not np.array_equal(picture(3), picture(4))
     assert picture(0).shape == (448, 448, 3)
+
+
+def test_pictures_for_warming_up_are_others() -> None:
+    warming = [WARM_UP + number for number in range(4)]
+    assert not any(np.array_equal(picture(number), picture(0)) for number in warming)
+
+
+def test_the_plain_language_model_has_the_tensors_of_every_shard(tmp_path: Path) -> None:
+    model, out = tmp_path / "model", tmp_path / "out"
+    model.mkdir()
+    out.mkdir()
+    (model / "config.json").write_text(json.dumps({"vision_config": {}, "hidden_size": 8}))
+    for shard, names in enumerate((["model.a", "visual.b"], ["model.c"])):
+        save_file({name: torch.ones(2) for name in names}, model / f"model-{shard}.safetensors")
+    _write_plain(model, out)
+    assert set(load_file(out / "model.safetensors")) == {"model.a", "model.c"}
 
 
 def test_the_prompt_has_as_many_tokens_as_it_says() -> None:

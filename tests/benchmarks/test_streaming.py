@@ -12,6 +12,7 @@ from rich.console import Console
 
 pytest.importorskip("transformers.models.qwen2_vl.modeling_qwen2_vl")
 
+from benchmarks.streaming.__main__ import name, parse
 from benchmarks.streaming.contest import Contest, Disagreement, Point, Row, agreed, draw
 from benchmarks.streaming.meter import PARTS
 from benchmarks.streaming.ours import ASKED, NEW_TOKENS, QUESTION_TOKENS, Ours
@@ -55,6 +56,22 @@ def test_parts_add_up_to_the_whole(rows: Sequence[Row]) -> None:
         assert all(row[side][part] > 0 for side in ("parts", "their_parts") for part in PARTS)
         assert sum(row["parts"].values()) <= row["seconds_per_video_second"]
         assert sum(row["their_parts"].values()) <= row["their_seconds_per_video_second"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "streaming-cpu"),
+        (["--short"], "streaming-short-cpu"),
+        (["--windows", "4"], "streaming-part-cpu"),
+        (["--model", "random:pocket"], "streaming-pocket-cpu"),
+        (["--model", "random:7b", "--variant", "int4"], "streaming-7b-part-cpu"),
+    ],
+)
+def test_only_the_whole_has_the_plain_name(monkeypatch: pytest.MonkeyPatch, words: list[str], expected: str) -> None:
+    monkeypatch.setattr("sys.argv", ["streaming", *words])
+
+    assert name(parse(), CPU) == expected
 
 
 def test_logits_that_differ_are_refused() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.tables import MARKED, README, RESULTS, TABLES, written
+from benchmarks.tables import MARKED, README, RESULTS, TABLES, latency_cpu, peers_cpu, streaming_cpu, written
 
 
 def test_no_table_of_the_readme_is_stale() -> None:
@@ -37,3 +37,34 @@ def test_another_figure_makes_another_table(tmp_path: Path) -> None:
 def test_a_mark_without_a_table_is_an_error() -> None:
     with pytest.raises(OSError, match=r"unheard-of\.json"):
         written("<!-- unheard-of -->\n<!-- /unheard-of -->")
+
+
+def test_a_slide_shows_its_ratio_its_loss_and_who_disturbed_it() -> None:
+    spread = {"median": 2.0, "p90": 2.1, "p99": 2.2, "relative": 0.1, "n": 4}
+    row = {
+        "model": "random:2b", "variant": "int4-g128", "window": 8, "size": 448, "seconds_per_video_second": 5.0,
+        "their_seconds_per_video_second": 10.0, "ratio": spread, "seeing_ratio": 3.0, "seeing_ratio_on_paper": 4.0,
+        "age": spread, "their_age": spread, "slides": 8, "periods": 2, "quality": {"of": "not measured"}, "busy": True,
+    }  # fmt: skip
+    table = streaming_cpu({"rows": [row]})
+
+    assert "| 8 x 448 | 5.00 | 10.00 | 2.00x ±5% | 3.0x (4.0x) |" in table
+    assert "not measured, on a busy machine" in table
+
+
+def test_too_few_times_have_no_percentiles() -> None:
+    stage = {"name": "append", "n": 2, "p50": 0.001, "p90": 0.002, "p99": 0.003}
+    often = {**stage, "name": "token", "n": 30}
+
+    table = latency_cpu({"profile": {"stages": [stage, often]}, "busy": True})
+
+    assert "on a busy machine" in table
+    assert "| append | 2 | 1.00 |  |  |" in table and "| token | 30 | 1.00 | 2.00 | 3.00 |" in table
+
+
+def test_a_peers_row_shows_how_far_its_runs_lay_apart() -> None:
+    result = json.loads((RESULTS / "peers-cpu.json").read_text())
+    row = next(row for row in result["rows"] if row["name"] == "ours")
+    low, high = row["spread"]["decode_tps"]
+
+    assert f"{row['decode_tps']:.1f}, {low:.1f}-{high:.1f} (" in peers_cpu(result)

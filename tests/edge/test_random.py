@@ -19,7 +19,7 @@ from edge.model.config import parse_config
 from edge.model.qwen2vl import Qwen2VL
 from edge.model.random import write_random_folder
 from edge.model.shapes import published_config
-from quantize.errors import BadVariant
+from quantize.errors import BadVariant, OutputFailed
 
 # https://huggingface.co/Qwen/Qwen2-VL-2B-Instruct and -7B-Instruct say so of their safetensors files.
 PUBLISHED_PARAMETERS = {"2b": 2_208_985_600, "7b": 8_291_375_616}
@@ -97,6 +97,20 @@ def test_a_stopped_run_leaves_no_folder_and_the_next_one_writes_it(tmp_path: Pat
 
     write_random_folder("pocket", tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_with_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "model.partial").write_text("in the way")
+
+    with pytest.raises(OutputFailed, match="could not be written"):
+        write_random_folder("pocket", tmp_path / "model")
+
+
+def test_another_seed_makes_other_weights() -> None:
+    one, same, other = (edge.random_model("pocket", variant="float32", seed=seed) for seed in (1, 1, 2))
+
+    np.testing.assert_array_equal(_logits(one), _logits(same))
+    assert not np.array_equal(_logits(one), _logits(other))
 
 
 def test_a_folder_can_be_asked_for_on_the_command_line(

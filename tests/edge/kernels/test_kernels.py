@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import pytest
@@ -96,7 +97,10 @@ def test_no_size_is_special(variant: Variant, n: int, blocks: int, seed: int, na
     choice = choose(name, variant, codes.shape, dtype, CPU)
     kernel = choice.maker.prepare(codes, dtype)
     assert_right(kernel, codes, make_x(seed % 4, codes.shape[1], dtype))
-    assert_right(kernel, codes, make_x(MANY, codes.shape[1], dtype))
+    with pytest.MonkeyPatch.context() as patch:  # so that matrices and pieces end in the middle
+        patch.setattr("edge.kernels.cpu.WHOLE", 1 << 14)
+        patch.setattr("edge.kernels.cpu.PIECE", 1 << 12)
+        assert_right(kernel, codes, make_x(MANY, codes.shape[1], dtype))
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
@@ -116,6 +120,10 @@ def test_rows_are_those_of_the_dequantized_matrix(name: str, variant: Variant) -
 def test_any_shape_and_place_in_memory_of_x_will_do(name: str, variant: str) -> None:
     codes = make_codes(Variant.parse(variant), 48, 64)
     kernel = prepare(name, codes, torch.bfloat16)
+    many = make_x(MANY + 1, 64, torch.bfloat16)
+    right = kernel.matmul(many)
+    assert torch.equal(kernel.matmul(many.view(3, -1, 64)), right.view(3, -1, 48))
+    assert torch.equal(kernel.matmul(torch.cat([many, many], dim=1)[:, 64:]), right)
     x = make_x(6, 64, torch.bfloat16)
     right = kernel.matmul(x)
     assert torch.equal(kernel.matmul(x.view(2, 3, 64)), right.view(2, 3, 48))
@@ -136,6 +144,22 @@ def test_in_the_cpu_kernel_a_row_does_not_depend_on_the_rows_beside_it(variant: 
     together = kernel.matmul(x)
     for part in (1, 2, 3, 5, 17):
         assert torch.equal(torch.cat([kernel.matmul(piece) for piece in x.split(part)]), together)
+
+
+@pytest.mark.parametrize("variant", ["int4-g32", "int8-channel"])
+def test_what_is_unpacked_is_nobody_elses(variant: str) -> None:
+    """One place in memory serves every matrix of a thread, in inference mode and without, beside other threads."""
+    kernels = [prepare("cpu", make_codes(Variant.parse(variant), 48, 64, seed=seed), torch.bfloat16) for seed in (0, 1)]
+    x = make_x(MANY, 64, torch.bfloat16)
+    with torch.inference_mode():
+        right = [kernel.matmul(x) for kernel in kernels]
+    assert all(torch.equal(kernel.matmul(x), found) for kernel, found in zip(kernels, right, strict=True))
+
+    def often(index: int) -> bool:
+        return all(torch.equal(kernels[index].matmul(x), right[index]) for _ in range(200))
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(often, (0, 1))) == [True, True]
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)

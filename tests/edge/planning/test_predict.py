@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.errors import DoesNotFit
@@ -20,6 +22,8 @@ from edge.planning.predict import USUAL, Effort, Efforts, Met, Plan, Wish, make_
 
 CONFIG = parse_config(published_config("2b"))
 COSTS = Costs(CONFIG, Weights.planned(CONFIG, random_plan("int4", tied=True), torch.bfloat16))
+PLAIN = Costs(CONFIG, Weights.planned(CONFIG, None, torch.bfloat16))
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 BEST = Efforts(*[Effort(passes=1, times=0)] * 4)  # as fast as it reads
 RATE, BANDWIDTH = 1e12, 1e10
 
@@ -28,7 +32,7 @@ def stretched(times: float) -> Efforts:
     return Efforts(*[Effort(times, times)] * 4)
 
 
-def plan(card: Card = CARDS["rtx-4060"], efforts: Efforts = USUAL["cuda"], **wish: object) -> Plan:
+def plan(card: Card = CARDS["rtx-4060"], efforts: Efforts = USUAL["cuda", True], **wish: object) -> Plan:
     return make_plan(COSTS, card, efforts, Wish(**wish), "int4")  # type: ignore[arg-type]
 
 
@@ -79,6 +83,7 @@ def test_more_effort_stretches_every_time_by_as_much(times: float) -> None:
 
 
 @given(st.floats(0.0, 50.0), st.floats(0.01, 50.0), st.floats(2.0, 20.0))
+@example(0.0, 1.5, 3.0)
 def test_two_sizes_tell_what_is_fixed_and_what_grows(passes: float, times: float, growth: float) -> None:
     """A device that behaves as assumed is found again, whatever the sizes."""
     effort, costs = Effort(passes, times), [Cost(1e11, 1e9), Cost(1e11 * growth, 1.1e9)]
@@ -90,19 +95,46 @@ def test_two_sizes_tell_what_is_fixed_and_what_grows(passes: float, times: float
     assert found.seconds(between, RATE, BANDWIDTH) == pytest.approx(effort.seconds(between, RATE, BANDWIDTH), rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("small", "large"),
-    [
-        pytest.param(Met(1.0, Cost(1e11, 1e9)), Met(1.0, Cost(1e11, 1e9)), id="sizes alike"),
-        pytest.param(Met(2.0, Cost(1e11, 1e9)), Met(1.0, Cost(1e12, 1e9)), id="the smaller one took longer"),
-        pytest.param(Met(0.1, Cost(1e11, 1e9)), Met(9.0, Cost(1e12, 1e9)), id="grows faster than its operations"),
-    ],
-)
-def test_sizes_that_tell_nothing_still_meet_the_larger_one(small: Met, large: Met) -> None:
-    found = Effort.through(small, large, RATE, BANDWIDTH)
+def test_sizes_that_are_alike_stretch_both_parts() -> None:
+    met = Met(1.0, Cost(1e11, 1e9))
+
+    found = Effort.through(met, met, RATE, BANDWIDTH)
 
     assert found.passes == found.times > 0
-    assert found.seconds(large.cost, RATE, BANDWIDTH) == pytest.approx(large.seconds)
+    assert found.seconds(met.cost, RATE, BANDWIDTH) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "nothing"),
+    [
+        pytest.param(2.0, 1.0, "times", id="the smaller one took longer"),
+        pytest.param(0.1, 9.0, "passes", id="grows faster than its operations"),
+    ],
+)
+def test_a_part_that_noise_would_make_negative_is_nothing(small: float, large: float, nothing: str) -> None:
+    cost = Cost(1e12, 1e9)
+
+    found = Effort.through(Met(small, Cost(1e11, 1e9)), Met(large, cost), RATE, BANDWIDTH)
+
+    assert getattr(found, nothing) == 0
+    assert found.seconds(cost, RATE, BANDWIDTH) == pytest.approx(large)
+
+
+def test_without_a_profile_the_cpu_on_file_is_predicted_as_it_was_measured() -> None:
+    """Figures typed by hand stay near those of the results they were taken from."""
+    report = json.loads((RESULTS / "latency-short-cpu.json").read_text())["profile"]
+    stages = {stage["name"]: stage["p50"] for stage in report["stages"]}
+    size, work = tuple(report["size"]), report["workload"]
+    found = plan(CARDS["xeon-2"], USUAL["cpu", True], size=size, window=work["window"])
+    peers = {row["name"]: row for row in json.loads((RESULTS / "peers-cpu.json").read_text())["rows"]}
+    plain = make_plan(PLAIN, CARDS["xeon-2"], USUAL["cpu", False], Wish(window=1), "bfloat16")
+
+    assert found.vision == pytest.approx(stages["vision tower"], rel=0.35)
+    assert found.append == pytest.approx(stages["append"], rel=0.35)
+    assert found.token == pytest.approx(stages["token"], rel=0.35)
+    assert plain.vision == pytest.approx(peers["ours-bf16"]["vision_ms"] / 1000, rel=0.35)
+    assert plain.append == pytest.approx(peers["ours-bf16"]["prefill_ms"] / 1000, rel=0.35)
+    assert plain.token == pytest.approx(1 / peers["ours-bf16"]["decode_tps"], rel=0.35)
 
 
 def test_as_many_streams_fit_as_the_load_allows() -> None:

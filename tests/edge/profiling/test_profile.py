@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 
 import edge
 from edge import cli
-from edge.cli.terminal import MODEL_FAILED, QUESTION_FAILED, USAGE
+from edge.cli.terminal import MODEL_FAILED, OUT_OF_MEMORY, QUESTION_FAILED, USAGE
 from edge.profiling import profile as profiling
 
 SHORT = ("--window", 2, "--answer-tokens", 8, "--live", 1)
@@ -54,11 +55,30 @@ def test_every_stage_of_a_frames_life_is_measured(found: dict[str, Any]) -> None
     assert stages["token"]["n"] == 2 * 7 and stages["vision tower"]["n"] == 2
 
 
-def test_what_depends_on_size_is_measured_at_a_smaller_one_too(found: dict[str, Any]) -> None:
-    stages = {stage["name"]: stage for stage in found["smaller"]["stages"]}
+def test_what_depends_on_size_is_measured_at_another_one_too(found: dict[str, Any]) -> None:
+    other = found["other_size"]
 
-    assert set(stages) == {"vision tower", "append"}
-    assert 0 < found["smaller"]["size"][0] <= found["size"][0]
+    assert {stage["name"] for stage in other["stages"]} == {"vision tower", "append"}
+    assert 0 < math.prod(other["size"]) < math.prod(found["size"])
+
+
+def test_quantized_weights_are_not_profiled_where_so_few_tokens_take_another_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = edge.random_model("pocket", variant="int4", device="cpu")
+
+    assert profiling._other_pixels(448 * 448, engine) == 448 * 448 // 2
+    assert profiling._other_pixels(280 * 280, engine) == 2 * 280 * 280
+    assert profiling._other_pixels(280 * 280, edge.load("pocket")) == 280 * 280 // 2
+
+
+def test_the_thinned_timeline_keeps_its_peak() -> None:
+    points = [[float(index), 1.0] for index in range(1201)]
+    points[701][1] = 9.0
+
+    thinned = profiling._thinned(points)
+
+    assert len(thinned) <= 500 and [701.0, 9.0] in thinned
 
 
 def test_the_parts_of_an_answer_are_no_longer_than_the_whole(found: dict[str, Any]) -> None:
@@ -125,6 +145,26 @@ def test_a_plan_like_a_profile_predicts_what_was_measured(
     assert planned["token"] == pytest.approx(stages["token"]["p50"], rel=0.2)
 
 
+def test_a_plan_like_a_profile_is_of_its_model_and_says_where_it_comes_from(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], report: Path
+) -> None:
+    assert run(monkeypatch, "plan", "--like", report, "--json") == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert planned["model"] == "pocket" and "other weights" not in planned["source"]
+
+    assert run(monkeypatch, "plan", "--like", report, "--model", "random:pocket", "--variant", "int4", "--json") == 0
+    assert "other weights, so expect it to be far off" in json.loads(capsys.readouterr().out)["source"]
+
+
+def test_int8_operations_alone_are_enough_of_a_device(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "plan", "--memory", "8GB", "--bandwidth", "272GB/s", "--int8-tops", "121T", "--json") == 0
+
+    planned = json.loads(capsys.readouterr().out)
+    assert planned["vision"] > 0 and "assumed" in planned["source"]
+
+
 def test_people_get_the_plan_as_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "plan", "--variant", "int4", "--memory", "8GB", "--bandwidth", "272GB/s",
                "--tflops", "60T", "--int8-tops", "121T", "--cameras", 2) == 0  # fmt: skip
@@ -141,6 +181,10 @@ def test_people_get_the_plan_as_a_table(monkeypatch: pytest.MonkeyPatch, capsys:
         (("profile", "--model", "/no/such/folder"), MODEL_FAILED, "no folder"),
         (("profile", "--device", "cuda:9"), MODEL_FAILED, "cannot be used"),
         (("profile", "--compare", "/a.json", "/b.json"), QUESTION_FAILED, "is no report"),
+        (("profile", "--html", "/no/such/folder/page.html"), USAGE, "its folder is not there"),
+        (("profile", "--trace", "/no/such/folder/trace.json"), USAGE, "its folder is not there"),
+        (("profile", "--clip", "/no/such/clip.mp4"), USAGE, "there is no such file"),
+        (("profile", "--model", str(Path(__file__).parent)), MODEL_FAILED, "config.json"),
         (("plan",), USAGE, "Which device?"),
         (("plan", "--device", "rtx-1"), USAGE, "not on file; there are rtx-3060"),
         (("plan", "--device", "rtx-4060", "--memory", "8 apples"), USAGE, "no amount of B"),
@@ -168,16 +212,38 @@ def test_what_does_not_fit_is_refused_before_it_is_loaded(
     assert "bytes short" in capsys.readouterr().err
 
 
+EXHAUSTED = [
+    torch.OutOfMemoryError("tried to allocate 1 TiB\nsecond line"),
+    MemoryError("tried to allocate 1 TiB"),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: tried to allocate 1 TiB"),
+]
+
+
+@pytest.mark.parametrize("error", EXHAUSTED, ids=lambda error: type(error).__name__)
+def test_running_out_of_memory_while_loading_has_an_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(edge, "load", fail)
+
+    assert run(monkeypatch, "profile", *SHORT) == OUT_OF_MEMORY
+    assert "tried to allocate 1 TiB" in capsys.readouterr().err
+
+
 def test_running_out_of_memory_is_a_result_and_the_rest_goes_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object) -> None:
-        raise torch.OutOfMemoryError("tried to allocate 1 TiB\nsecond line")
+        raise EXHAUSTED[0]
 
     monkeypatch.setattr(profiling, "live_through", fail)
+    monkeypatch.setattr(profiling, "power_meter", lambda device: lambda: 10.0)
 
     assert run(monkeypatch, "profile", *SHORT, "--json") == 0
 
     found = json.loads(capsys.readouterr().out)
+    assert found["energy"]["not_measured"] == "no answer came to its end"
     assert found["failed"] == "out of memory: tried to allocate 1 TiB"
     assert "stages" not in found and found["live"]["seconds"] > 0 and found["memory"]["measured"]["total"] > 0

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import edge
+from edge.engine import positions
 from edge.engine.engine import Engine
 from edge.engine.prompt import stream_suffix
 from edge.hub import POCKET
@@ -91,6 +92,18 @@ def test_a_question_takes_the_tokens_it_should_or_one_less(num_tokens: int) -> N
     suffix = stream_suffix(ENGINE.tokenizer, question(ENGINE.tokenizer, num_tokens))
 
     assert len(suffix) in (num_tokens - 1, num_tokens)  # a word and its space may be two tokens
+
+
+def test_clocks_wait_until_the_device_is_done() -> None:
+    waited: list[int] = []
+    spans = Spans(lambda: waited.append(1))
+    runner = TimedRunner(ENGINE.runner, COSTS, spans, dictation(ENGINE.tokenizer, 4))
+
+    runner.encode(groups(1)[0].pixels)
+    cache = runner.cache(8)
+    runner.extend(cache, np.zeros(2, dtype=np.int64), positions.text(0, 2), rows=0)
+
+    assert len(waited) == 4  # before the patches, between them and the tower, after it, and after the tokens
 
 
 def test_a_stage_is_its_spans_in_numbers() -> None:

@@ -1,0 +1,67 @@
+"""Predictions beside measurements, on pocket: quick, and right enough to be told from wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import latency
+from benchmarks.latency import CLOSE, _name, predictions
+from edge.commands.profile import make_subject
+from edge.profiling.life import Workload
+from edge.profiling.profile import profile
+
+RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "latency-short-cpu.json"
+
+
+@pytest.fixture(scope="module")
+def result() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(RESULT.read_text())
+    return loaded
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        (("random:2b", "int4", False), "latency-cpu"),
+        (("random:2b", "int4", True), "latency-short-cpu"),
+        (("random:2b", "bfloat16", False), "latency-cpu-bfloat16"),
+        (("random:7b", "int4", False), "latency-random-7b-cpu"),
+        (("models/Mine v2", None, False), "latency-models-mine-v2-cpu"),
+    ],
+)
+def test_nothing_overwrites_the_result_of_something_else(asked: tuple[str, str | None, bool], name: str) -> None:
+    assert _name(*asked, "cpu") == name
+
+
+def test_every_step_and_the_memory_are_predicted_and_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "SIDES", (84,))
+    subject = make_subject("pocket", None, "cpu", "auto")
+    engine = subject.load()
+    workload = Workload(window=2, answer_tokens=8)
+    report = profile(subject, workload, live_seconds=1, progress=lambda what: None).report
+
+    found = {one.what.partition(" at ")[0]: one for one in predictions(subject, engine, report, workload)}
+
+    assert set(found) == {
+        "memory: weights", "memory: keys, values, activations", "memory: most", "vision tower", "append", "question",
+        "token", "capture to event",
+    }  # fmt: skip
+    assert all(one.predicted > 0 and one.measured > 0 for one in found.values() if one.unit == "s")
+    assert found["memory: weights"].ratio == 1
+
+
+def test_the_last_measurement_was_predicted_closely(result: dict[str, Any]) -> None:
+    """One in ten may be off by more: this machine's own speed changes by as much within minutes."""
+    ratios = [one["ratio"] for one in result["predictions"] if one["unit"] == "s"]
+    off = [ratio for ratio in ratios if abs(ratio - 1) > CLOSE]
+
+    assert ratios and len(off) <= len(ratios) / 10 and all(abs(ratio - 1) < 2 * CLOSE for ratio in ratios)
+
+
+def test_clocks_did_not_disturb_the_last_measurement(result: dict[str, Any]) -> None:
+    """Two runs of the same thing differ by one percent, and another process by two."""
+    assert result["clocks"]["median"] < 1.04
