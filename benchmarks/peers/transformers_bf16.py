@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ class TransformersBf16(Adapter):
     options: Mapping[str, Any] = MappingProxyType({})  # of generate()
 
     def __init__(self, folder: Path) -> None:
+        # It needs no torchvision, which its own environment lacks; one that cannot load its extension stops the import.
+        sys.modules.setdefault("torchvision", None)  # type: ignore[arg-type]
         self.torch, transformers = importlib.import_module("torch"), importlib.import_module("transformers")
         self.device = "cuda" if self.torch.cuda.is_available() else "cpu"
         kind = transformers.Qwen2VLForConditionalGeneration
