@@ -22,6 +22,7 @@ README = Path(__file__).parents[1] / "README.md"
 RESULTS = Path(__file__).parent / "results"
 MARKED = re.compile(r"<!-- (?P<name>[\w#-]+) -->\n.*?<!-- /(?P=name) -->", re.DOTALL)
 
+CLOSE, CLOCKS = 0.20, 0.02  # how far a prediction may be off, what clocks may add
 ENOUGH = 10  # times, from which on a percentile says something
 
 Result = Mapping[str, Any]
@@ -88,10 +89,21 @@ def latency_cpu(result: Result) -> str:
 
 def prediction_cpu(result: Result) -> str:
     rows = [
-        (one["what"], *(_amount(one[which], one["unit"]) for which in ("predicted", "measured")), f"{one['ratio']:.2f}")
+        (
+            one["what"],
+            *(_amount(one[which], one["unit"]) for which in ("predicted", "measured")),
+            f"{one['ratio']:.2f}",
+            _verdict(abs(one["ratio"] - 1), CLOSE),
+        )
         for one in result["predictions"]
     ]
-    return markdown(("what", "predicted", "measured", "ratio"), rows)
+    added = result["clocks"]["median"] - 1
+    clocks = ("clocks beside pocket's steps", "", f"{added:+.1%} of their time", "", _verdict(added, CLOCKS))
+    return markdown(("what", "predicted", "measured", "ratio", "target"), [*rows, clocks])
+
+
+def _verdict(error: float, most: float) -> str:
+    return f"{most:.0%}, {'reached' if error <= most else 'missed'}"
 
 
 def streaming_cpu(result: Result) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of mallopt, in malloc.h
+CHOSEN = ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_")  # where the environment says how memory is kept
 SMALL, LARGE = 1 << 20, 32 << 20  # bytes; glibc takes no threshold above the second
 
 
@@ -27,7 +28,7 @@ _lock, _loading = threading.Lock(), 0
 def compact_heap() -> Iterator[None]:
     """While weights are loaded into the memory of the CPU. Nothing is done where the environment sets such sizes."""
     libc = _libc()
-    if libc is None or any(name in os.environ for name in ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_")):
+    if libc is None or any(name in os.environ for name in CHOSEN):
         yield
         return
     _enter(libc, 1)

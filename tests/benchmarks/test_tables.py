@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.tables import MARKED, README, RESULTS, TABLES, latency_cpu, peers_cpu, streaming_cpu, written
+from benchmarks.tables import (
+    MARKED,
+    README,
+    RESULTS,
+    TABLES,
+    latency_cpu,
+    peers_cpu,
+    prediction_cpu,
+    streaming_cpu,
+    written,
+)
 
 
 def test_no_table_of_the_readme_is_stale() -> None:
@@ -68,3 +78,13 @@ def test_a_peers_row_shows_how_far_its_runs_lay_apart() -> None:
     low, high = row["spread"]["decode_tps"]
 
     assert f"{row['decode_tps']:.1f}, {low:.1f}-{high:.1f} (" in peers_cpu(result)
+
+
+def test_a_target_that_was_missed_is_said_to_be() -> None:
+    steps = [{"what": what, "unit": "s", "predicted": ratio, "measured": 1.0, "ratio": ratio}
+             for what, ratio in (("near", 1.19), ("far", 0.79))]  # fmt: skip
+    table = prediction_cpu({"predictions": steps, "clocks": {"median": 1.024}})
+
+    assert "| 1.19 | 20%, reached |" in table and "| 0.79 | 20%, missed |" in table
+    assert "| +2.4% of their time |  | 2%, missed |" in table
+    assert "2%, reached" in prediction_cpu({"predictions": [], "clocks": {"median": 0.996}})

@@ -24,8 +24,9 @@ MANY = 65  # rows; no kernel multiplies more than 64 with packed numbers
 NUMBERS = ["random", "least", "greatest", "tiny scales", "huge scales", "zeros at the ends"]
 
 # Of the largest product that the scales allow. Sums of float32 differ by the order of adding; bfloat16 rounds scales,
-# weights and results, each by 2^-8 at most.
-TOLERANCE = {torch.float32: 4e-6, torch.bfloat16: 3 * 2**-8}
+# weights and results, each by 2^-8 at most: two of them, or all three where the CPU kernel unpacks first.
+TOLERANCE = {torch.float32: 4e-6, torch.bfloat16: 2**-7}
+UNPACKED = 3 * 2**-8
 
 HERE = [
     pytest.param(name, dtype, id=f"{name}-{str(dtype).removeprefix('torch.')}")
@@ -75,7 +76,9 @@ def assert_right(kernel: Kernel, codes: Codes, x: Tensor) -> None:
     right = x.double() @ codes.dequantize().double().T
     found = kernel.matmul(x)
     assert found.dtype == x.dtype and found.shape == right.shape
-    assert ((found.double() - right).abs() <= TOLERANCE[x.dtype] * (x.double().abs() @ reach.T)).all()
+    is_unpacked = isinstance(kernel, Bytes | Nibbles) and len(x) > kernel.few_rows
+    tolerance = UNPACKED if is_unpacked else TOLERANCE[x.dtype]
+    assert ((found.double() - right).abs() <= tolerance * (x.double().abs() @ reach.T)).all()
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
