@@ -31,12 +31,12 @@ from edge.engine import positions
 from edge.engine.engine import Engine
 from edge.hub import find_model
 from edge.loading import RANDOM
-from edge.planning.device import Card
-from edge.planning.predict import Efforts, Plan, Wish, make_plan
+from edge.planning.device import DeviceSpec
+from edge.planning.predict import Forecast, RooflineFits, Workload, make_forecast
 from edge.profiling.busy import Busy
 from edge.profiling.ceilings import Ceilings, synchronize
-from edge.profiling.life import AGE, Workload, dictation, live_through
-from edge.profiling.memory import total
+from edge.profiling.life import AGE, ProfileSettings, dictation, live_through
+from edge.profiling.memory_usage import total
 from edge.profiling.profile import Subject, profile
 from edge.profiling.spans import Spans, Stage
 from edge.profiling.timed import APPEND, QUESTION, TOKEN, VISION, TimedRunner
@@ -70,10 +70,12 @@ class Prediction:
         }
 
 
-def predictions(subject: Subject, engine: Engine, report: dict[str, Any], workload: Workload) -> list[Prediction]:
+def predictions(
+    subject: Subject, engine: Engine, report: dict[str, Any], workload: ProfileSettings
+) -> list[Prediction]:
     """Of frames of other sizes, from what the profile says of this device; and of memory."""
-    card = Card.measured(report, total(subject.device))
-    efforts = Efforts.measured(report, card)
+    card = DeviceSpec.measured(report, total(subject.device))
+    efforts = RooflineFits.measured(report, card)
     predicted, measured = report["memory"]["predicted"], report["memory"]["measured"]
     come_and_go = predicted["kv"] + predicted["activations"]
     found = [
@@ -86,13 +88,13 @@ def predictions(subject: Subject, engine: Engine, report: dict[str, Any], worklo
         work = replace(workload, max_pixels=side * side)
         with tempfile.TemporaryDirectory() as folder:
             size = live_through(engine, subject.costs, spans, work, Path(folder))
-        wish = Wish(size=size, window=work.window, answer_tokens=work.answer_tokens)
-        plan = make_plan(subject.costs, card, efforts, wish, engine.variant)
+        wish = Workload(size=size, window=work.window, answer_tokens=work.answer_tokens)
+        plan = make_forecast(subject.costs, card, efforts, wish, engine.variant)
         found += _beside(plan, spans, f"{size[1]}x{size[0]}")
     return found
 
 
-def _beside(plan: Plan, spans: Spans, where: str) -> list[Prediction]:
+def _beside(plan: Forecast, spans: Spans, where: str) -> list[Prediction]:
     predicted = {
         VISION: plan.vision, APPEND: plan.append, QUESTION: plan.first_token, TOKEN: plan.token, AGE: plan.age,
     }  # fmt: skip
@@ -144,7 +146,7 @@ def main() -> None:
         engines.append(subject.load())
         return engines[0]
 
-    workload = Workload(window=3, answer_tokens=16) if arguments.short else Workload()
+    workload = ProfileSettings(window=3, answer_tokens=16) if arguments.short else ProfileSettings()
     with Busy() as busy:
         live = 5.0 if arguments.short else 20.0
         report = profile(replace(subject, load=load), workload, live, progress=console.print).report

@@ -29,9 +29,9 @@ from edge.engine.engine import Engine
 from edge.engine.prompt import stream_prefix, stream_suffix
 from edge.hub import find_model
 from edge.machine import machine
+from edge.pocket.lessons import Lesson, lessons
 from quantize.manifest import MANIFEST, Manifest
 from stream.frame import Group
-from stream.sources.lessons import Lesson, lessons
 
 SCENES, QUESTIONS = 64, 8
 FIRST_SEED = 10_000  # pocket's own evaluation draws from 0 on

@@ -23,20 +23,20 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from quantize.anatomy import Block, Feed
 from quantize.checkpoint import writing
-from quantize.codes import Codes, check_finite
 from quantize.methods.awq import fold_linear, fold_norm, scaled, search_scales
 from quantize.plan import Plan
-from quantize.statistics import Gatherer, Statistics
+from quantize.quantized_weight import QuantizedWeight, check_finite
+from quantize.statistics import HessianAccumulator, Statistics
+from quantize.structure import Block, Feed
 from quantize.variant import Variant
 
-Method = Callable[..., Codes]
+Method = Callable[..., QuantizedWeight]
 Progress = Callable[[int, int, str], None]
 """(blocks finished, blocks in all, the name of the one that begins)."""
 
 
-class Passage(Protocol):
+class BlockRunner(Protocol):
     """One block on the way of the prompts."""
 
     block: Block
@@ -58,13 +58,13 @@ class Passage(Protocol):
 class Result:
     """What quantizing a block gave."""
 
-    codes: dict[str, Codes] = field(default_factory=dict)  # by layer
+    codes: dict[str, QuantizedWeight] = field(default_factory=dict)  # by layer
     changed: dict[str, Tensor] = field(default_factory=dict)  # other tensors of the block that folding changed
     errors: dict[str, float] = field(default_factory=dict)  # by layer: squared output error over squared output
 
 
 def calibrate(
-    passages: Sequence[Passage], samples: Sequence[Tensor], plan: Plan, method: Method, store: Store, *,
+    runners: Sequence[BlockRunner], samples: Sequence[Tensor], plan: Plan, method: Method, store: Store, *,
     fold: bool = False, progress: Progress = lambda done, total, name: None,
 ) -> None:  # fmt: skip
     """Quantize every block that the plan speaks of into the store.
@@ -74,23 +74,23 @@ def calibrate(
         fold: scale inputs before quantizing and fold the scales into what makes them (AWQ).
     """
     first, activations = store.resume(list(samples))
-    for index in range(first, len(passages)):
-        passage = passages[index]
-        progress(index, len(passages), passage.block.name)
-        module = passage.load()
-        result = quantize_block(passage, module, activations, plan, method, fold)
-        activations = [passage.run(module, sample, x) for sample, x in enumerate(activations)]
-        store.save(passage.block, result, index + 1, activations)
-    progress(len(passages), len(passages), "")
+    for index in range(first, len(runners)):
+        runner = runners[index]
+        progress(index, len(runners), runner.block.name)
+        module = runner.load()
+        result = quantize_block(runner, module, activations, plan, method, fold)
+        activations = [runner.run(module, sample, x) for sample, x in enumerate(activations)]
+        store.save(runner.block, result, index + 1, activations)
+    progress(len(runners), len(runners), "")
 
 
 def quantize_block(
-    passage: Passage, module: nn.Module, activations: Sequence[Tensor], plan: Plan, method: Method, fold: bool
+    runner: BlockRunner, module: nn.Module, activations: Sequence[Tensor], plan: Plan, method: Method, fold: bool
 ) -> Result:
     """Quantize the block's layers; the module's weights become what the stored numbers mean."""
-    name, result = passage.block.name, Result()
-    feeds = [feed for feed in passage.block.feeds if _planned(plan, name, module, feed)]
-    statistics = gather(passage, module, feeds, activations)
+    name, result = runner.block.name, Result()
+    feeds = [feed for feed in runner.block.feeds if _planned(plan, name, module, feed)]
+    statistics = gather(runner, module, feeds, activations)
     if fold:
         for feed in feeds:
             statistics[feed] = _fold(module, name, feed, plan, statistics[feed], result)
@@ -103,30 +103,30 @@ def quantize_block(
 
 
 def gather(
-    passage: Passage, module: nn.Module, feeds: Sequence[Feed], activations: Sequence[Tensor]
+    runner: BlockRunner, module: nn.Module, feeds: Sequence[Feed], activations: Sequence[Tensor]
 ) -> dict[Feed, Statistics]:
     """What each feed's layers read while all prompts run through the block."""
-    gatherers = {feed: Gatherer(_linear(module, feed.layers[0]).in_features) for feed in feeds}
+    accumulators = {feed: HessianAccumulator(_linear(module, feed.layers[0]).in_features) for feed in feeds}
     if not feeds:
         return {}
     for sample, x in enumerate(activations):
-        with _watched(module, gatherers, passage.vision(sample)):
-            passage.run(module, sample, x)
-    return {feed: gatherer.statistics() for feed, gatherer in gatherers.items()}
+        with _watched(module, accumulators, runner.vision(sample)):
+            runner.run(module, sample, x)
+    return {feed: accumulator.statistics() for feed, accumulator in accumulators.items()}
 
 
 @contextmanager
-def _watched(module: nn.Module, gatherers: dict[Feed, Gatherer], vision: Tensor) -> Iterator[None]:
-    def watch(gatherer: Gatherer) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+def _watched(module: nn.Module, accumulators: dict[Feed, HessianAccumulator], vision: Tensor) -> Iterator[None]:
+    def watch(accumulator: HessianAccumulator) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def add(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             rows = inputs[0].flatten(0, -2)
-            gatherer.add(rows, vision.to(rows.device).expand(len(rows)))
+            accumulator.add(rows, vision.to(rows.device).expand(len(rows)))
 
         return add
 
     handles = [
-        module.get_submodule(feed.layers[0]).register_forward_pre_hook(watch(gatherer))
-        for feed, gatherer in gatherers.items()
+        module.get_submodule(feed.layers[0]).register_forward_pre_hook(watch(accumulator))
+        for feed, accumulator in accumulators.items()
     ]
     try:
         yield
@@ -243,11 +243,11 @@ class Store:
                     found[name] = (path, Variant.parse(variant), error)
         return found
 
-    def load(self, name: str) -> Codes:
+    def load(self, name: str) -> QuantizedWeight:
         path, variant, _ = self.layers[name]
         with safe_open(path, framework="pt") as file:
             values, scales, zeros = (file.get_tensor(f"{part}:{name}") for part in ("values", "scales", "zeros"))
-        return Codes(variant, values, scales, zeros)
+        return QuantizedWeight(variant, values, scales, zeros)
 
     def changed(self) -> dict[str, Tensor]:
         """Tensors that folding changed, by name: norms, and weights of layers that are not quantized themselves."""

@@ -16,15 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quantize.anatomy import EMBEDDING, HEAD, official_name
 from quantize.checkpoint import INDEX, Checkpoint, ShardWriter, Stored, writing
-from quantize.codes import Codes, check_finite
 from quantize.errors import BadPlan, CheckpointUnreadable
 from quantize.formats import Format, layout, writer
+from quantize.layer_names import EMBEDDING, HEAD, official_name
 from quantize.plan import Plan
+from quantize.quantized_weight import QuantizedWeight, check_finite
 from quantize.variant import Variant
 
-Quantize = Callable[[str, Tensor, Variant], Codes]
+Quantize = Callable[[str, Tensor, Variant], QuantizedWeight]
 """(layer's name, its weight, how it is to be stored) to codes."""
 
 Progress = Callable[[int, int, str], None]
@@ -132,7 +132,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise CheckpointUnreadable(f"{path} cannot be read: {error}. Fetch it again.") from None
 
 
-def weight_error(weight: Tensor, codes: Codes) -> float:
+def weight_error(weight: Tensor, codes: QuantizedWeight) -> float:
     """Squared error of the weights themselves, as a share of their squares."""
     error = energy = 0.0
     for part, stored in zip(weight.split(ROWS), codes.split(ROWS), strict=True):

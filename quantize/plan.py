@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quantize.anatomy import EMBEDDING, HEAD
 from quantize.errors import BadPlan
+from quantize.layer_names import EMBEDDING, HEAD
 from quantize.variant import Variant
 
 LANGUAGE = r"model\.layers\.\d+\.\w+\.\w+_proj"

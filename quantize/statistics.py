@@ -20,7 +20,7 @@ class Statistics:
     num_rows: int
 
 
-class Gatherer:
+class HessianAccumulator:
     """Sums the rows of one layer's input, whatever their number, in the memory of one (k, k) matrix.
 
     Vision tokens outnumber text tokens by far and look alike, so that an unweighted mean tells a method to keep

@@ -48,13 +48,13 @@ def groups(
     hold: float = 2.0,
 ) -> Iterator[Group]:
     """All groups of a finite or endless run of frames."""
-    sampler = Sampler(fps, size, choose_size=choose_size, hold=hold)
+    sampler = FrameSampler(fps, size, choose_size=choose_size, hold=hold)
     for frame in frames:
         yield from sampler.push(frame)
     yield from sampler.flush()
 
 
-class Sampler:
+class FrameSampler:
     """Frames in, groups out. Slot n of the grid begins at n / fps; group i holds the slots 2i and 2i + 1."""
 
     def __init__(

@@ -19,7 +19,7 @@ from stream.event import Event
 from stream.frame import Frame, Group, Pixels, Window
 from stream.ledger import BAD_PICTURE, STOPPED, Ledger
 from stream.mailbox import Mailbox, num_frames
-from stream.sampler import ChooseSize, Sampler
+from stream.sampler import ChooseSize, FrameSampler
 from stream.sinks import Sink
 from stream.sinks.fanout import FanOut
 from stream.sources import Source
@@ -122,7 +122,7 @@ class Session:
         self._duration = duration
         self._on_text = on_text
         self._clock = clock
-        self._sampler = Sampler(fps, size, choose_size=choose_size)
+        self._sampler = FrameSampler(fps, size, choose_size=choose_size)
         self._mailbox = Mailbox(
             window if source.live else FILE_ROOM,
             source.live,

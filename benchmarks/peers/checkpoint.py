@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from edge.model.random import write_random_folder
+from edge.models.random import write_random_folder
 
 SHAPE = "2b"
 IDS = {

@@ -22,8 +22,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from benchmarks.pocket.folder import TOKEN_ID
+from edge.pocket.lessons import Lesson, Truth, lessons, observe, spoken_of
 from stream.frame import Pixels
-from stream.sources.lessons import Lesson, Truth, lessons, observe, spoken_of
 from stream.sources.synthetic import COLOURS, SHAPES, SIZES, Scene, Thing
 
 CELL = 28

@@ -29,11 +29,11 @@ from edge.commands.watch import Pace
 from edge.engine.context import Context
 from edge.engine.engine import Engine
 from edge.machine import machine
+from edge.pocket.lessons import Lesson, Truth, lessons, matching, observe
 from stream.clip import write_clip
 from stream.frame import Group
 from stream.sampler import groups
 from stream.sources.file import FileSource
-from stream.sources.lessons import Lesson, Truth, lessons, matching, observe
 from stream.sources.synthetic import Scene
 from stream.tasks.boxes import parse_boxes
 

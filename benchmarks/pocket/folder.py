@@ -26,7 +26,7 @@ from tokenizers import (
     trainers,
 )
 
-from stream.sources.lessons import STRANGERS, lessons, observe
+from edge.pocket.lessons import STRANGERS, lessons, observe
 from stream.sources.synthetic import COLOURS, SHAPES, SIZES, Scene
 
 TOKENIZER = Path(__file__).parent / "tokenizer.json"

@@ -27,11 +27,11 @@ from torch.utils.data import DataLoader
 from benchmarks.pocket.batches import IGNORE, MOTIONS, PARTS, Batch, Batches, Plan, make_batch
 from benchmarks.pocket.curve import draw_curve
 from benchmarks.pocket.folder import CONFIG, TOKEN_ID, read_tokenizer, write_folder
-from edge.model.config import parse_config
-from edge.model.language import Attend
-from edge.model.patches import normalize, patchify
-from edge.model.qwen2vl import Qwen2VL
-from edge.model.weights import load_model, original_name
+from edge.models.qwen2_vl.config import parse_config
+from edge.models.qwen2_vl.language import Attend
+from edge.models.qwen2_vl.model import Qwen2VL
+from edge.models.qwen2_vl.patches import normalize, patchify
+from edge.models.weights import load_model
 from stream.sources.synthetic import COLOURS, SHAPES, SIZES
 
 SIZES_SEEN = (
@@ -114,7 +114,7 @@ class Trainer:
         self.out, self.seed, self.device = out, seed, torch.device(device)
         self.tokenizer = read_tokenizer()
         self.model = Qwen2VL(parse_config(CONFIG)).to(self.device)
-        nn.init.normal_(self.model.language.embed_tokens.weight, std=0.05)
+        nn.init.normal_(self.model.model.embed_tokens.weight, std=0.05)
         self.head = DenseHead(CONFIG["hidden_size"]).to(self.device)
         self.stage, self.step, self.seconds = 0, 0, 0.0
         out.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ class Trainer:
     def compile(self) -> None:
         """Fuse what stands between the products: on two cores a step takes 0.7 of its time. Needs a C++ compiler."""
         torch._dynamo.config.recompile_limit = 64  # one graph for each layer that points or is listened to
-        for layer in [*self.model.language.layers, *self.model.visual.blocks]:
+        for layer in [*self.model.model.layers, *self.model.visual.blocks]:
             layer.compile(dynamic=True)
 
     def run(self) -> None:
@@ -231,9 +231,9 @@ class Trainer:
         Places must be known by then: what only the last layer knows of the picture, no answer can read.
         """
         caught: list[Tensor] = []
-        layers = self.model.language.layers
+        layers = self.model.model.layers
         handle = layers[len(layers) // 2].register_forward_hook(lambda module, inputs, out: caught.append(out))
-        hidden: Tensor = self.model.language(x, at, attend)
+        hidden: Tensor = self.model.model(x, at, attend)
         handle.remove()
         return hidden, caught[0]
 
@@ -261,7 +261,7 @@ class Trainer:
             {"params": list(self.head.parameters()), "peak": stage.rate},
         ]
         if stage.plan.questions:
-            groups.append({"params": list(self.model.language.parameters()), "peak": stage.rate})
+            groups.append({"params": list(self.model.model.parameters()), "peak": stage.rate})
         return torch.optim.AdamW(groups, lr=stage.rate, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
 
     def _report(self, stage: Stage, smooth: dict[str, float]) -> None:
@@ -350,9 +350,7 @@ def _schedule(progress: float) -> float:
 def export(model: Qwen2VL, folder: Path) -> None:
     """A Hugging Face folder, in the official checkpoints' spelling; half precision halves the wheel."""
     write_folder(folder)
-    tensors = {
-        original_name(name): value.detach().cpu().half().contiguous() for name, value in model.named_parameters()
-    }
+    tensors = {name: value.detach().cpu().half().contiguous() for name, value in model.named_parameters()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 

@@ -19,7 +19,7 @@ from benchmarks.streaming.meter import PARTS, Meter
 from benchmarks.streaming.ours import Ours
 from benchmarks.streaming.theirs import Theirs, twin
 from edge.engine.engine import Engine
-from edge.model.qwen2vl import Qwen2VL
+from edge.models.qwen2_vl.model import Qwen2VL
 from edge.profiling.busy import Busy
 from stream.frame import Group
 from stream.sources.synthetic import Scene

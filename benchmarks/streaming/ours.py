@@ -11,8 +11,8 @@ import torch
 from benchmarks.streaming.meter import Meter
 from edge.engine.context import Context
 from edge.engine.engine import Engine
-from edge.model.config import Config
-from edge.planning.costs import Costs
+from edge.models.qwen2_vl.config import Config
+from edge.models.qwen2_vl.costs import Qwen2VLCosts
 from edge.profiling.ceilings import synchronize
 from edge.profiling.life import dictation
 from edge.profiling.spans import Spans
@@ -34,7 +34,7 @@ class Ours:
         self, engine: Engine, config: Config, film: Sequence[Group], longest: int, device: torch.device
     ) -> None:
         self.spans, self.device = Spans(partial(synchronize, device)), device
-        runner = TimedRunner(engine.runner, Costs(config), self.spans, dictation(engine.tokenizer, NEW_TOKENS))
+        runner = TimedRunner(engine.runner, Qwen2VLCosts(config), self.spans, dictation(engine.tokenizer, NEW_TOKENS))
         self.context = Context(runner, engine.tokenizer, longest)
         self._film, self._coming = film, iter(film)
 

@@ -17,10 +17,10 @@ from benchmarks.streaming.meter import Meter
 from benchmarks.streaming.ours import ASKED, NEW_TOKENS
 from edge.engine.prompt import stream_prefix, stream_suffix
 from edge.engine.tokenizer import Tokenizer
-from edge.model.patches import normalize, patchify
-from edge.model.qwen2vl import Qwen2VL
-from edge.model.shapes import published_config
-from edge.planning.costs import Costs
+from edge.models.qwen2_vl.costs import Qwen2VLCosts
+from edge.models.qwen2_vl.model import Qwen2VL
+from edge.models.qwen2_vl.patches import normalize, patchify
+from edge.models.qwen2_vl.shapes import published_config
 from stream.frame import Group
 
 VIDEO = 2  # the kind of a video's tokens, as transformers counts them
@@ -85,7 +85,7 @@ class Theirs:
         )
 
     def _operations(self, window: Sequence[Group]) -> float:
-        costs, (height, width) = Costs(self.our_config), window[0].pixels.shape[1:3]
+        costs, (height, width) = Qwen2VLCosts(self.our_config), window[0].pixels.shape[1:3]
         tokens = len(self.prefix) + len(window) * costs.tokens(height, width) + len(self.suffix)
         return (costs.vision(height, width) * len(window) + costs.extend(tokens, 0, rows=1)).operations
 
@@ -95,11 +95,11 @@ def twin(source: Qwen2VL, shape: str) -> Any:
     from transformers.models.qwen2_vl import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
     state = {_their_name(name): weight.detach() for name, weight in source.named_parameters()}
-    config, dtype = Qwen2VLConfig(**published_config(shape)), source.language.norm.weight.dtype
+    config, dtype = Qwen2VLConfig(**published_config(shape)), source.model.norm.weight.dtype
     model: Any = Qwen2VLForConditionalGeneration.from_pretrained(
         None, config=config, state_dict=state, dtype=dtype, attn_implementation="sdpa"
     )
-    return model.to(source.language.norm.weight.device).eval()
+    return model.to(source.model.norm.weight.device).eval()
 
 
 def _their_name(name: str) -> str:

@@ -23,13 +23,13 @@ from edge.engine.prompt import Slot, lay_out
 from edge.engine.tokenizer import Tokenizer
 from edge.media.limits import Limits
 from edge.media.visual import FramePair, load_image
+from edge.pocket.lessons import lessons, observe
 from edge.runners import Positions, Tokens
 from quantize.errors import NothingToCalibrate
 from stream.errors import StreamError
 from stream.resize import resize
 from stream.sampler import groups
 from stream.sources.file import FileSource
-from stream.sources.lessons import lessons, observe
 from stream.sources.synthetic import Scene
 
 FPS = 2.0

@@ -46,14 +46,14 @@ def profile(
 ) -> None:
     """Measure where a frame's time and memory go on this device, and how far that is from what it could give."""
     from edge.commands.profile import check_fit, make_subject, read_report
-    from edge.profiling.life import Workload
+    from edge.profiling.life import ProfileSettings
 
     if compare is not None:
         _compare(read_report(compare[0]), read_report(compare[1]), as_json)
         return
     _check_files(clip, html, trace)
     with options_checked():
-        workload = Workload(
+        workload = ProfileSettings(
             window=window, fps=fps, max_pixels=max_pixels, question_tokens=question_tokens,
             answer_tokens=answer_tokens, clip=clip,
         )  # fmt: skip
@@ -70,12 +70,12 @@ def profile(
     else:
         show_report(found.report, notes)
     if html is not None:
-        from edge.profiling.page import write_page
+        from edge.reports.page import write_page
 
         write_page(found.report, html)
         notes.print(f"the page is {html}", markup=False)
     if trace is not None:
-        from edge.profiling.trace import write_trace
+        from edge.reports.trace import write_trace
 
         write_trace(found, trace)
         notes.print(f"the trace is {trace}; open it at ui.perfetto.dev", markup=False)
@@ -94,7 +94,7 @@ def _compare(before: dict[str, object], after: dict[str, object], as_json: bool)
     from dataclasses import asdict
 
     from edge.commands.comparison_table import show_comparison
-    from edge.profiling.compare import compare, differences
+    from edge.reports.compare import compare, differences
 
     if as_json:
         changes = [asdict(change) for change in compare(before, after)]
@@ -123,11 +123,11 @@ def plan(
 ) -> None:
     """Predict what a device could watch: memory, age of answers, number of cameras. Nothing is measured or loaded."""
     from edge.commands.plan import plan_for, show_plan
-    from edge.planning.predict import Wish
+    from edge.planning.predict import Workload
 
     amounts = {"memory": memory, "bandwidth": bandwidth, "tflops": tflops, "int8_tops": int8_tops}
     with options_checked():
-        wish = Wish(
+        wish = Workload(
             size=_size(size), fps=fps, window=window, question_tokens=question_tokens, answer_tokens=answer_tokens,
             every=every, cameras=cameras,
         )  # fmt: skip

@@ -85,7 +85,7 @@ def random_model(
     seed: int = 0,
 ) -> None:
     """Write a model folder of a published shape with random weights, for tools that want files."""
-    from edge.model.random import write_random_folder
+    from edge.models.random import write_random_folder
 
     with bar() as progress:
         write_random_folder(shape, folder, seed, progress)

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from edge.profiling import units
-from edge.profiling.compare import Change, compare, differences
-from edge.profiling.reading import value
+from edge.reports import units
+from edge.reports.compare import Change, compare, differences
+from edge.reports.reading import value
 
 WRITE = {"s": units.seconds, "B": units.nbytes, "tokens/s": units.plain}
 

@@ -11,13 +11,12 @@ from typing import Any
 import torch
 
 from edge.commands.watch import Pace
-from edge.model.config import Config, read_config
-from edge.model.qwen2vl import Qwen2VL
-from edge.model.weights import original_name
-from quantize.anatomy import EMBEDDING, HEAD, official_name
+from edge.models.qwen2_vl.config import Config, read_config
+from edge.models.qwen2_vl.model import Qwen2VL
 from quantize.checkpoint import Checkpoint, Stored
 from quantize.errors import QuantizeError
 from quantize.formats import Format, layout, reader
+from quantize.layer_names import EMBEDDING, HEAD, official_name
 from quantize.manifest import MANIFEST, Manifest
 from quantize.variant import BITS, GROUPS, Variant
 
@@ -99,7 +98,7 @@ def _shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """What a model of this config holds, by official name."""
     with torch.device("meta"):
         model = Qwen2VL(config)
-    return {original_name(name): tuple(weight.shape) for name, weight in model.named_parameters()}
+    return {name: tuple(weight.shape) for name, weight in model.named_parameters()}
 
 
 def _how(

@@ -12,14 +12,14 @@ from rich.table import Table
 from edge.commands.profile import make_subject, read_report
 from edge.errors import ReportUnreadable
 from edge.loading import RANDOM
-from edge.planning.device import CARDS, Card, amount
-from edge.planning.predict import USUAL, Efforts, Plan, Wish, make_plan
+from edge.planning.device import CARDS, DeviceSpec, amount
+from edge.planning.predict import USUAL, Forecast, RooflineFits, Workload, make_forecast
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    card: Card
-    plan: Plan
+    card: DeviceSpec
+    plan: Forecast
     model: str
     variant: str
     source: str  # of the efforts: for people
@@ -35,7 +35,7 @@ def plan_for(
     device: str | None,
     like: Path | None,
     amounts: dict[str, str | None],
-    wish: Wish,
+    wish: Workload,
 ) -> Planned:
     """Without a model that of the report, or random:2b.
 
@@ -49,7 +49,7 @@ def plan_for(
     subject = make_subject(model, variant, "cpu", "auto")
     is_quantized = subject.variant.startswith("int")
     if report is not None:
-        card = Card.measured(report, given["memory"] or report["memory"]["available"])
+        card = DeviceSpec.measured(report, given["memory"] or report["memory"]["available"])
         efforts, source = _efforts(report, card), f"from {like}, measured with {_subject(report)}"
         if report["model"]["variant"].startswith("int") != is_quantized:
             source += "; these are other weights, so expect it to be far off"
@@ -57,7 +57,7 @@ def plan_for(
         card = _named(device, given)
         efforts, source = USUAL[card.kind, is_quantized], SOURCE[card.kind]
     card = card.changed(given["memory"], given["bandwidth"], given["tflops"], given["int8_tops"])
-    plan = make_plan(subject.costs, card, efforts, wish, subject.variant)
+    plan = make_forecast(subject.costs, card, efforts, wish, subject.variant)
     return Planned(card, plan, model, subject.variant, source)
 
 
@@ -73,7 +73,7 @@ SOURCE = {
 UNIT = {"memory": "B", "bandwidth": "B/s", "tflops": "FLOPS", "int8_tops": "OPS"}
 
 
-def _named(device: str | None, given: dict[str, float | None]) -> Card:
+def _named(device: str | None, given: dict[str, float | None]) -> DeviceSpec:
     if device is None:
         missing = [name for name in ("memory", "bandwidth") if given[name] is None]
         if given["tflops"] is given["int8_tops"] is None:
@@ -81,7 +81,7 @@ def _named(device: str | None, given: dict[str, float | None]) -> Card:
         if missing:
             options = ", ".join(f"--{name}" for name in missing)
             raise ValueError(f"Which device? Give --device, --like, or {options} as well.")
-        return Card("this device", "cuda", 0, 0, (given["int8_tops"] or 0) / INT8_TO_BF16)
+        return DeviceSpec("this device", "cuda", 0, 0, (given["int8_tops"] or 0) / INT8_TO_BF16)
     if device not in CARDS:
         raise ValueError(
             f"{device!r} is not on file; there are {', '.join(CARDS)}. Or say what it is: --memory 8GB ..."
@@ -89,14 +89,14 @@ def _named(device: str | None, given: dict[str, float | None]) -> Card:
     return CARDS[device]
 
 
-def _efforts(report: dict[str, Any], card: Card) -> Efforts:
+def _efforts(report: dict[str, Any], card: DeviceSpec) -> RooflineFits:
     try:
-        return Efforts.measured(report, card)
+        return RooflineFits.measured(report, card)
     except KeyError as error:
         raise ReportUnreadable(f"the profile lacks {error}; it did not come to its end.") from None
 
 
-def show_plan(found: Planned, wish: Wish, console: Console) -> None:
+def show_plan(found: Planned, wish: Workload, console: Console) -> None:
     card, plan, (height, width) = found.card, found.plan, wish.size
     cameras = "1 camera" if wish.cameras == 1 else f"{wish.cameras} cameras"
     title = (

@@ -13,13 +13,14 @@ from edge.engine.engine import Engine
 from edge.errors import ModelNotFound, ReportUnreadable
 from edge.hub import find_model
 from edge.loading import RANDOM
-from edge.model.config import Config, parse_config, read_config
-from edge.model.random import random_plan
-from edge.model.shapes import published_config
-from edge.planning.costs import Costs, Weights
-from edge.planning.memory import KEPT, OVERHEAD, predict_memory
-from edge.profiling.life import Workload
-from edge.profiling.memory import free
+from edge.models.costs import Weights
+from edge.models.qwen2_vl.config import Config, parse_config, read_config
+from edge.models.qwen2_vl.costs import Qwen2VLCosts
+from edge.models.qwen2_vl.shapes import published_config
+from edge.models.random import random_plan
+from edge.planning.memory_budget import KEPT, OVERHEAD, predict_memory
+from edge.profiling.life import ProfileSettings
+from edge.profiling.memory_usage import free
 from edge.profiling.profile import SCHEMA, Subject
 from edge.runners.pytorch import choose_device, choose_dtype, compute_dtype
 from quantize.checkpoint import Checkpoint
@@ -33,7 +34,7 @@ def make_subject(model: str, variant: str | None, device: str, dtype: str) -> Su
         config = parse_config(published_config(shape))
         plan = random_plan(stored, config.tie_word_embeddings)
         computed = choose_dtype((stored if plan is None else "bfloat16") if dtype == "auto" else dtype, chosen)
-        costs = Costs(config, Weights.planned(config, plan, computed), computed.itemsize)
+        costs = Qwen2VLCosts(config, Weights.planned(config, plan, computed), computed.itemsize)
 
         def make() -> Engine:
             return edge.random_model(shape, variant=stored, device=device, dtype=dtype)
@@ -46,7 +47,7 @@ def make_subject(model: str, variant: str | None, device: str, dtype: str) -> Su
     folder = find_model(model)
     config = read_config(folder)
     computed = choose_dtype(compute_dtype(config, chosen) if dtype == "auto" else dtype, chosen)
-    costs = Costs(config, _stored(folder, config, computed), computed.itemsize)
+    costs = Qwen2VLCosts(config, _stored(folder, config, computed), computed.itemsize)
     stored = str(computed) if config.quantization is None else "int"
     return Subject(model, stored, None, chosen, costs, lambda: edge.load(model, device=device, dtype=dtype))
 
@@ -59,7 +60,7 @@ def _stored(folder: Path, config: Config, dtype: torch.dtype) -> Weights:
     return Weights.stored(config, checkpoint.stored, dtype)
 
 
-def check_fit(subject: Subject, workload: Workload) -> None:
+def check_fit(subject: Subject, workload: ProfileSettings) -> None:
     """Before anything is loaded. Raises DoesNotFit."""
     side = int(workload.max_pixels**0.5) // 28 * 28 or 28
     kind = subject.device.type

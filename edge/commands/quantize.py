@@ -18,23 +18,23 @@ from typing import Any
 
 from torch import Tensor
 
-from edge.calibration.passages import Route, lead
+from edge.calibration.block_runners import Route, lead
 from edge.calibration.prompts import Layout, Prompt, digest, drawn, from_folder
 from edge.commands.watch import Pace
 from edge.engine.tokenizer import Tokenizer
 from edge.media.limits import Limits
-from edge.model.config import Config, read_config
+from edge.models.qwen2_vl.config import Config, read_config
 from edge.runners.pytorch import choose_device, choose_dtype
-from quantize.anatomy import official_name
 from quantize.calibrate import Store, calibrate
 from quantize.checkpoint import Checkpoint
-from quantize.codes import Codes
 from quantize.errors import AlreadyQuantized, BadPlan
 from quantize.export import Outline, Progress, weight_error
+from quantize.layer_names import official_name
 from quantize.manifest import Calibration, Manifest, atomic_folder, hash_files
 from quantize.methods import METHODS, Method
 from quantize.methods.rtn import rtn
 from quantize.plan import Plan, make_plan
+from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
 CALIBRATED = {"gptq", "awq"}
@@ -124,7 +124,7 @@ class _Uncalibrated:
         self.method = method
         self.errors: dict[str, float] = {}
 
-    def quantize(self, name: str, weight: Tensor, variant: Variant) -> Codes:
+    def quantize(self, name: str, weight: Tensor, variant: Variant) -> QuantizedWeight:
         codes = self.method(weight, variant)
         self.errors[name] = weight_error(weight, codes)
         return codes
@@ -138,7 +138,7 @@ class _Calibrated(_Uncalibrated):
         self.store, self.calibration, self.changed = store, calibration, store.changed()
         self.errors = {name: error for name, (_, _, error) in store.layers.items()}
 
-    def quantize(self, name: str, weight: Tensor, variant: Variant) -> Codes:
+    def quantize(self, name: str, weight: Tensor, variant: Variant) -> QuantizedWeight:
         if name in self.store.layers:
             return self.store.load(name)
         return super().quantize(name, weight, variant)
@@ -162,8 +162,8 @@ def _calibrated(
     route = Route(
         config, prompts, lambda name: checkpoint.tensor(names[name]), chosen, choose_dtype(config.dtype, chosen)
     )
-    passages, patches = lead(route, list(names))
-    calibrate(passages, patches, plan, method, store, fold=order.method == "awq", progress=progress)
+    runners, patches = lead(route, list(names))
+    calibrate(runners, patches, plan, method, store, fold=order.method == "awq", progress=progress)
     return _Calibrated(store, seen)
 
 

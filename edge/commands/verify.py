@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 
 from edge.errors import ModelError
-from edge.model.config import read_config
-from edge.model.weights import load_model
+from edge.models.qwen2_vl.config import read_config
+from edge.models.weights import load_model
 from quantize.checkpoint import Checkpoint
-from quantize.codes import check_finite
 from quantize.errors import CheckpointUnreadable, NotFinite
 from quantize.export import Progress
 from quantize.manifest import verify
+from quantize.quantized_weight import check_finite
 
 
 def verify_folder(folder: Path, progress: Progress) -> list[str]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge.engine import positions, prompt
-from edge.engine.generation import Asked, Reply, Write
+from edge.engine.generation import Prefill, Reply, Write
 from edge.engine.sampling import Sampling
 from edge.engine.tokenizer import Tokenizer
 from edge.errors import NothingSeen, PromptTooLong
@@ -110,7 +110,7 @@ class Context:
             choices=choices,
         )
 
-    def _ask(self, question: str, sampling: Sampling) -> Asked:
+    def _ask(self, question: str, sampling: Sampling) -> Prefill:
         if not self._seen:
             raise NothingSeen("nothing has been seen yet. Ask again once the stream has given two frames.")
         suffix = prompt.stream_suffix(self._tokenizer, question, self._system)
@@ -120,7 +120,7 @@ class Context:
         reused = self._cache.length
         at = self._position_after_video()
         prediction = self._runner.extend(self._cache, suffix, positions.text(at, len(suffix)))
-        return Asked(
+        return Prefill(
             prediction=prediction,
             text=np.concatenate([self._prefix, suffix]),
             visual_tokens=self._video_end - len(self._prefix),

@@ -13,8 +13,8 @@ import numpy as np
 
 from edge.engine.chat import read
 from edge.engine.context import Context
-from edge.engine.generation import Asked, Reply
-from edge.engine.memory import Memory, chunks
+from edge.engine.generation import Prefill, Reply
+from edge.engine.prefix_cache import PrefixCache, chunks
 from edge.engine.prompt import Part, Slot, lay_out
 from edge.engine.sampling import Sampling
 from edge.engine.tokenizer import Tokenizer
@@ -34,7 +34,7 @@ class Engine:
         self.runner = runner
         self.tokenizer = tokenizer
         self._lock = threading.Lock()
-        self._idle: Memory | None = None  # the last conversation, while nobody speaks in it
+        self._idle: PrefixCache | None = None  # the last conversation, while nobody speaks in it
 
     def open(self, max_groups: int, *, sampling: Sampling | None = None, system: str | None = None) -> Context:
         """A stream's context: a window of at most `max_groups` groups."""
@@ -57,7 +57,7 @@ class Engine:
         prediction, reused = memory.read(prompt, at, sampling.max_tokens)
         return Reply(
             tokenizer=self.tokenizer,
-            asked=Asked(
+            asked=Prefill(
                 prediction=prediction,
                 text=text,
                 visual_tokens=sum(chunk.num_tokens for chunk in prompt) - len(text),
@@ -71,13 +71,13 @@ class Engine:
             ended=lambda: self._give_back(memory),
         )
 
-    def _take(self) -> Memory:
+    def _take(self) -> PrefixCache:
         """The last conversation for this caller alone, or an empty memory while another has it."""
         with self._lock:
             memory, self._idle = self._idle, None
-        return memory or Memory(self.runner)
+        return memory or PrefixCache(self.runner)
 
-    def _give_back(self, memory: Memory) -> None:
+    def _give_back(self, memory: PrefixCache) -> None:
         with self._lock:
             self._idle = memory
 

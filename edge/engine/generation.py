@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engine.sampling import LoopGuard, Sampler, Sampling, softmax
+from edge.engine.sampling import LoopGuard, Sampling, TokenSampler, softmax
 from edge.engine.tokenizer import Stream, Tokenizer
 from edge.errors import PromptError
 from edge.runners import Prediction, Tokens
@@ -32,7 +32,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Prefill:
     """The question behind a reply: its tokens, what the model expects after them, and what they cost."""
 
     prediction: Prediction
@@ -50,7 +50,7 @@ class Reply:
     """
 
     tokenizer: Tokenizer
-    asked: Asked
+    asked: Prefill
     write: Write
     stop_tokens: tuple[int, ...]
     sampling: Sampling = field(default_factory=Sampling)
@@ -67,9 +67,9 @@ class Reply:
         self._tokens: list[int] = []
         self._limit = min(self.sampling.max_tokens, self.asked.room)
         self._prediction = self.asked.prediction
-        self._sampler = Sampler(self.sampling, self.asked.text)
+        self._sampler = TokenSampler(self.sampling, self.asked.text)
         self._guard = LoopGuard()
-        self._speech = Speech(self.tokenizer.stream(), self.sampling.stop)
+        self._speech = TextStreamer(self.tokenizer.stream(), self.sampling.stop)
 
     def __iter__(self) -> Iterator[str]:
         try:
@@ -121,7 +121,7 @@ class Reply:
         return piece
 
 
-class Speech:
+class TextStreamer:
     """Tokens in, text out, keeping back what may yet turn out to be a stop text or a loop."""
 
     def __init__(self, stream: Stream, stop: tuple[str, ...]) -> None:

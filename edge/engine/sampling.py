@@ -47,7 +47,7 @@ def _require(condition: bool, name: str, value: object, expected: str) -> None:
         raise BadSampling(f"{name} is {value!r}; it must be {expected}.")
 
 
-class Sampler:
+class TokenSampler:
     """Chooses the tokens of one reply. `history` are the prompt's tokens, for the repetition penalty."""
 
     def __init__(self, sampling: Sampling, history: Iterable[int] = ()) -> None:

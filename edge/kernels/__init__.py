@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from quantize.codes import Codes
+from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
 # From the one that takes everything to the fastest; "auto" asks them from the end.
@@ -49,7 +49,7 @@ class KernelMaker(Protocol):
         ...
 
     @staticmethod
-    def prepare(codes: Codes, dtype: torch.dtype) -> Kernel: ...
+    def prepare(codes: QuantizedWeight, dtype: torch.dtype) -> Kernel: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from quantize.codes import Codes
+from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
 WHOLE = 1 << 24  # numbers of a matrix that are unpacked for one product: all of a layer of the 2B shape
@@ -48,15 +48,15 @@ class Cpu:
         return None
 
     @staticmethod
-    def prepare(codes: Codes, dtype: torch.dtype) -> Packed:
-        return Bytes(codes) if codes.variant == Variant(8, None) else Nibbles(codes)
+    def prepare(codes: QuantizedWeight, dtype: torch.dtype) -> PackedWeight:
+        return Int8Weight(codes) if codes.variant == Variant(8, None) else Int4Weight(codes)
 
 
-class Packed(ABC):
+class PackedWeight(ABC):
     few_rows: int  # up to here the packed product is faster (measured on a Xeon with AMX)
     _together: int  # rows of the matrix that are packed as one
 
-    def __init__(self, codes: Codes) -> None:
+    def __init__(self, codes: QuantizedWeight) -> None:
         self.variant = codes.variant
         self.height, self.width = codes.shape
 
@@ -90,12 +90,12 @@ class Packed(ABC):
         """With these rows of the matrix; bfloat16."""
 
 
-class Bytes(Packed):
+class Int8Weight(PackedWeight):
     """Symmetric int8 with one scale for a whole row: what the int8 product takes."""
 
     few_rows, _together = 16, 1
 
-    def __init__(self, codes: Codes) -> None:
+    def __init__(self, codes: QuantizedWeight) -> None:
         super().__init__(codes)
         self._values = (codes.values ^ 128).view(torch.int8)  # less 128
         self._scales = codes.scales.flatten().bfloat16()
@@ -111,11 +111,11 @@ class Bytes(Packed):
     def _product(self, x: Tensor, start: int, stop: int) -> Tensor:
         """Numbers of eight bits are exact in bfloat16, so scales wait for the sums."""
         values = self._values[start:stop]
-        whole = _room(values.shape, x.dtype).copy_(values)
+        whole = _workspace(values.shape, x.dtype).copy_(values)
         return (F.linear(x, whole) * self._scales[start:stop]).bfloat16()
 
 
-class Nibbles(Packed):
+class Int4Weight(PackedWeight):
     """All other variants, for the int4 product: (q - 8) * scale + offset, in groups of 32 to 256.
 
     A number of eight bits is two of four, q = 16 * high + low: two matrices side by side, and x comes twice.
@@ -123,7 +123,7 @@ class Nibbles(Packed):
 
     few_rows = 64
 
-    def __init__(self, codes: Codes) -> None:
+    def __init__(self, codes: QuantizedWeight) -> None:
         super().__init__(codes)
         self._together = _rows_together() or 0
         self._places = (16, 1) if self.variant.bits == 8 else (1,)  # what each nibble of a number counts for
@@ -148,7 +148,7 @@ class Nibbles(Packed):
         """The matrix comes out transposed: so rows that lie together stay together."""
         packed = self._blocks()[start // self._together : stop // self._together]
         affine = self._affine[:, :, start:stop]
-        weight = _room((self.width, affine.shape[2]), x.dtype)
+        weight = _workspace((self.width, affine.shape[2]), x.dtype)
         groups = max(1, PIECE // weight.shape[1] // self._group)
         for first, those in enumerate(affine.split(groups, dim=1)):
             columns = slice(first * groups * self._group, (first + 1) * groups * self._group)
@@ -182,7 +182,7 @@ class Nibbles(Packed):
         # The operator wants every nibble as an int32; a vocabulary's at once would take gigabytes.
         return torch.cat([_packed(part) for part in nibbles.split(16 * self._together)])
 
-    def _scales_and_offsets(self, codes: Codes) -> Tensor:
+    def _scales_and_offsets(self, codes: QuantizedWeight) -> Tensor:
         groups = self.width // self._group
         scales = codes.scales.bfloat16().float().expand(-1, groups)
         parts = []
@@ -195,7 +195,7 @@ class Nibbles(Packed):
         return [values] if len(self._places) == 1 else [values >> 4, values & 15]
 
 
-class _Room(threading.local):
+class _Workspace(threading.local):
     """Memory for one tensor, used again and again: the system hands out a fresh one page by page, which takes several
     times as long as to fill it."""
 
@@ -209,7 +209,7 @@ class _Room(threading.local):
         return self.numbers[:count].view(*shape)
 
 
-_room = _Room()
+_workspace = _Workspace()
 
 
 def _join(nibbles: Sequence[Tensor]) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from quantize.codes import Codes
+from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
 # Numbers of the matrix that exist at a time. On a CPU a block should stay in the cache, on other devices fill it.
@@ -27,7 +27,7 @@ class Reference:
     from that in the last bit, as may any two ways to add up a product.
     """
 
-    def __init__(self, codes: Codes, dtype: torch.dtype) -> None:
+    def __init__(self, codes: QuantizedWeight, dtype: torch.dtype) -> None:
         self.variant = codes.variant
         self.dtype = dtype
         self.width = codes.shape[1]
@@ -41,7 +41,7 @@ class Reference:
         return None
 
     @staticmethod
-    def prepare(codes: Codes, dtype: torch.dtype) -> Reference:
+    def prepare(codes: QuantizedWeight, dtype: torch.dtype) -> Reference:
         return Reference(codes, dtype)
 
     @property
@@ -59,7 +59,7 @@ class Reference:
             yield self._dequantize(slice(start, start + self._step))
 
     def _dequantize(self, rows: slice | Tensor) -> Tensor:
-        """`Codes.dequantize` of some rows, (rows, k), in place so that a block never leaves the cache."""
+        """`QuantizedWeight.dequantize` of some rows, (rows, k), in place so that a block never leaves the cache."""
         packed, scales, zeros = self._packed[rows], self._scales[rows], self._zeros[rows]
         values = _unpack(packed, self.width) if self.variant.bits == 4 else packed
         grouped = values.float().unflatten(1, (scales.shape[1], -1))

@@ -12,7 +12,7 @@ AMOUNT = re.compile(r"\s*(?P<number>\d+(\.\d*)?)\s*(?P<prefix>[KMGT]?)(?P<rest>[
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class DeviceSpec:
     name: str
     kind: str  # "cpu" or "cuda"
     memory: float  # bytes
@@ -49,12 +49,12 @@ class Card:
 # sheets are commonly quoted, none of it measured by us; the CPU is that of benchmarks/results/latency-short-cpu.json.
 # Options say what is known better.
 CARDS = {
-    "rtx-3060": Card("NVIDIA RTX 3060 12 GB", "cuda", 12e9, 360e9, 51e12, 102e12),
-    "rtx-4060": Card("NVIDIA RTX 4060 8 GB", "cuda", 8e9, 272e9, 60e12, 121e12),
-    "rtx-4090": Card("NVIDIA RTX 4090 24 GB", "cuda", 24e9, 1008e9, 165e12, 660e12),
-    "orin-nano": Card("NVIDIA Jetson Orin Nano Super 8 GB", "cuda", 8e9, 102e9, 17e12, 33e12),
-    "xeon-2": Card("2 cores of an Intel Xeon with AMX", "cpu", 24e9, 23e9, 1.7e12, 2.1e12),
-    "h200": Card("NVIDIA H200", "cuda", 141e9, 4800e9, 989e12, 1979e12),
+    "rtx-3060": DeviceSpec("NVIDIA RTX 3060 12 GB", "cuda", 12e9, 360e9, 51e12, 102e12),
+    "rtx-4060": DeviceSpec("NVIDIA RTX 4060 8 GB", "cuda", 8e9, 272e9, 60e12, 121e12),
+    "rtx-4090": DeviceSpec("NVIDIA RTX 4090 24 GB", "cuda", 24e9, 1008e9, 165e12, 660e12),
+    "orin-nano": DeviceSpec("NVIDIA Jetson Orin Nano Super 8 GB", "cuda", 8e9, 102e9, 17e12, 33e12),
+    "xeon-2": DeviceSpec("2 cores of an Intel Xeon with AMX", "cpu", 24e9, 23e9, 1.7e12, 2.1e12),
+    "h200": DeviceSpec("NVIDIA H200", "cuda", 141e9, 4800e9, 989e12, 1979e12),
 }
 
 

@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from edge.planning.costs import Cost, Costs
-from edge.planning.device import Card
-from edge.planning.memory import KEPT, OVERHEAD, Memory, predict_memory
+from edge.models.costs import Cost, Costs
+from edge.planning.device import DeviceSpec
+from edge.planning.memory_budget import KEPT, OVERHEAD, MemoryBudget, predict_memory
 
 PREFIX = 20  # tokens before the video: the system prompt
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class RooflineFit:
     """What a kind of step takes, beside what the device can do at best."""
 
     passes: float  # as long as to read so many times what it must read once
@@ -31,7 +31,7 @@ class Effort:
         return self.passes * cost.nbytes / bandwidth + self.times * cost.operations / rate
 
     @classmethod
-    def through(cls, small: Met, large: Met, rate: float, bandwidth: float) -> Self:
+    def through(cls, small: Measurement, large: Measurement, rate: float, bandwidth: float) -> Self:
         """A step that was met at two sizes; the larger one is always met. A part that noise would make negative is
         nothing. Where sizes are too much alike to tell parts apart, both are stretched alike."""
         (a, b), (c, d) = small.ideal(rate, bandwidth), large.ideal(rate, bandwidth)
@@ -50,7 +50,7 @@ LEAST_APART = 1.5  # times as many operations, from which on two sizes tell a sl
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
+class Measurement:
     """A step as a profile met it."""
 
     seconds: float
@@ -68,24 +68,24 @@ class Met:
 
 
 @dataclass(frozen=True, slots=True)
-class Efforts:
+class RooflineFits:
     """Of the steps that watching consists of."""
 
-    vision: Effort
-    append: Effort
-    question: Effort
-    token: Effort
+    vision: RooflineFit
+    append: RooflineFit
+    question: RooflineFit
+    token: RooflineFit
 
     @classmethod
-    def measured(cls, report: Mapping[str, Any], card: Card) -> Self:
+    def measured(cls, report: Mapping[str, Any], card: DeviceSpec) -> Self:
         """Of a profile, with the device's best as it was measured there. Raises KeyError naming a missing stage."""
-        stages = {row["name"]: Met.stage(row) for row in report["stages"] if "operations_per_second" in row}
-        other = {row["name"]: Met.stage(row) for row in report["other_size"]["stages"]}
+        stages = {row["name"]: Measurement.stage(row) for row in report["stages"] if "operations_per_second" in row}
+        other = {row["name"]: Measurement.stage(row) for row in report["other_size"]["stages"]}
         rate, bandwidth = card.rate(report["model"]["variant"]), card.bandwidth
 
-        def through(*met: Met) -> Effort:
+        def through(*met: Measurement) -> RooflineFit:
             small, large = sorted(met, key=lambda one: one.cost.operations)
-            return Effort.through(small, large, rate, bandwidth)
+            return RooflineFit.through(small, large, rate, bandwidth)
 
         return cls(
             vision=through(other["vision tower"], stages["vision tower"]),
@@ -99,15 +99,19 @@ class Efforts:
 # cores of a Xeon with AMX, int4 as in benchmarks/results/latency-short-cpu.json, bfloat16 as in peers-cpu.json. For
 # CUDA nothing has been measured yet: these are assumed.
 USUAL = {
-    ("cpu", True): Efforts(Effort(6.5, 2.2), Effort(43, 0.8), Effort(1.7, 13), Effort(2.2, 2.2)),
-    ("cpu", False): Efforts(Effort(1.6, 1.6), Effort(1.8, 1.8), Effort(1.8, 1.8), Effort(1.6, 1.6)),
-    ("cuda", True): Efforts(*[Effort(3.0, 3.0)] * 4),
-    ("cuda", False): Efforts(*[Effort(3.0, 3.0)] * 4),
+    ("cpu", True): RooflineFits(
+        RooflineFit(6.5, 2.2), RooflineFit(43, 0.8), RooflineFit(1.7, 13), RooflineFit(2.2, 2.2)
+    ),
+    ("cpu", False): RooflineFits(
+        RooflineFit(1.6, 1.6), RooflineFit(1.8, 1.8), RooflineFit(1.8, 1.8), RooflineFit(1.6, 1.6)
+    ),
+    ("cuda", True): RooflineFits(*[RooflineFit(3.0, 3.0)] * 4),
+    ("cuda", False): RooflineFits(*[RooflineFit(3.0, 3.0)] * 4),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Workload:
     """What is to be watched, and how."""
 
     size: tuple[int, int] = (448, 448)  # height, width for the model
@@ -124,7 +128,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Forecast:
     """Times in seconds, for one stream unless said otherwise."""
 
     vision: float  # of one group
@@ -136,16 +140,16 @@ class Plan:
     age: float  # of an answer when it is published, in the middle
     worst_age: float  # when a full window has to be rebuilt first, and every other camera comes first
     streams: int  # that the device can watch without dropping, with room for them in memory
-    memory: Memory
+    memory: MemoryBudget
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "memory": self.memory.to_dict()}
 
 
-def make_plan(costs: Costs, card: Card, efforts: Efforts, wish: Wish, variant: str) -> Plan:
+def make_forecast(costs: Costs, card: DeviceSpec, efforts: RooflineFits, wish: Workload, variant: str) -> Forecast:
     """Predicts; measures nothing."""
 
-    def seconds(cost: Cost, effort: Effort) -> float:
+    def seconds(cost: Cost, effort: RooflineFit) -> float:
         return effort.seconds(cost, card.rate(variant), card.bandwidth)
 
     tokens = costs.tokens(*wish.size)
@@ -163,7 +167,7 @@ def make_plan(costs: Costs, card: Card, efforts: Efforts, wish: Wish, variant: s
     memory = predict_memory(costs, wish.size, wish.window, OVERHEAD[card.kind], wish.cameras, kept=KEPT[card.kind])
     per_stream = (full + wish.question_tokens + wish.answer_tokens) * costs.kv_bytes_per_token
     room = math.floor((card.memory - memory.total) / per_stream) + wish.cameras
-    return Plan(
+    return Forecast(
         vision, append, first, token, answer,
         load=wish.cameras * busy,
         age=work + (wish.cameras - 1) / 2 * work,

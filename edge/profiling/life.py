@@ -21,7 +21,7 @@ from edge.engine.engine import Engine
 from edge.engine.prompt import stream_suffix
 from edge.engine.tokenizer import Tokenizer
 from edge.media.limits import LOOKED_AT
-from edge.planning.costs import Costs
+from edge.models.costs import Costs
 from edge.profiling.spans import Spans
 from edge.profiling.timed import TimedRunner
 from edge.runners import Tokens
@@ -29,7 +29,7 @@ from stream.clip import write_clip
 from stream.errors import StreamError
 from stream.event import Event
 from stream.frame import Group
-from stream.sampler import Sampler
+from stream.sampler import FrameSampler
 from stream.session import Context
 from stream.sinks import Sink
 from stream.sinks.jsonl import JsonlSink
@@ -43,7 +43,7 @@ WIDTH, HEIGHT, CAMERA_FPS = 640, 480, 25  # of the drawn clip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
+class ProfileSettings:
     """What is measured."""
 
     window: int = 8  # groups of two frames; as many are seen
@@ -58,7 +58,9 @@ class Workload:
         return {**asdict(self), "clip": "drawn scene" if self.clip is None else str(self.clip)}
 
 
-def live_through(engine: Engine, costs: Costs, spans: Spans, workload: Workload, folder: Path) -> tuple[int, int]:
+def live_through(
+    engine: Engine, costs: Costs, spans: Spans, workload: ProfileSettings, folder: Path
+) -> tuple[int, int]:
     """Fills `spans`; gives the (height, width) at which frames were looked at. Leaves its files in `folder`.
 
     Raises what a source raises, and StreamError for a clip that is too short.
@@ -80,9 +82,9 @@ def live_through(engine: Engine, costs: Costs, spans: Spans, workload: Workload,
     return size
 
 
-def _groups(clip: Path, engine: Engine, spans: Spans, workload: Workload) -> Iterator[Group]:
+def _groups(clip: Path, engine: Engine, spans: Spans, workload: ProfileSettings) -> Iterator[Group]:
     choose_size = partial(engine.limits.frame_size, max_pixels=workload.max_pixels)
-    sampler = Sampler(workload.fps, choose_size=choose_size)
+    sampler = FrameSampler(workload.fps, choose_size=choose_size)
     with closing(FileSource(clip)) as source:
         frames = iter(source)
         while True:
@@ -119,7 +121,7 @@ def _event(group: Group, text: str, task: Describe) -> Event:
     )  # fmt: skip
 
 
-def _draw(path: Path, workload: Workload) -> Path:
+def _draw(path: Path, workload: ProfileSettings) -> Path:
     seconds = 2 * (workload.window + 1) / workload.fps
     scene = Scene(workload.seed, WIDTH, HEIGHT, duration=seconds)
     times = np.arange(0, seconds, 1 / CAMERA_FPS)

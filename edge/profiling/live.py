@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from edge.engine.engine import Engine
-from edge.planning.costs import Costs
-from edge.profiling.life import CAMERA_FPS, HEIGHT, WIDTH, Workload, dictation, question
+from edge.models.costs import Costs
+from edge.profiling.life import CAMERA_FPS, HEIGHT, WIDTH, ProfileSettings, dictation, question
 from edge.profiling.spans import Spans
 from edge.profiling.timed import TimedRunner
 from stream.session import Session
@@ -18,7 +18,7 @@ from stream.sources.synthetic import SyntheticSource
 from stream.tasks.describe import Describe
 
 
-def watch_live(engine: Engine, costs: Costs, workload: Workload, seconds: float) -> dict[str, Any]:
+def watch_live(engine: Engine, costs: Costs, workload: ProfileSettings, seconds: float) -> dict[str, Any]:
     """Ages in seconds, None when no answer came in time."""
     runner = TimedRunner(engine.runner, costs, Spans(), dictation(engine.tokenizer, workload.answer_tokens))
     task = Describe(question(engine.tokenizer, workload.question_tokens), max_tokens=workload.answer_tokens)

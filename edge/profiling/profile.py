@@ -20,15 +20,15 @@ import torch
 from edge.engine.engine import Engine
 from edge.errors import is_out_of_memory
 from edge.machine import machine
-from edge.model.quantized import held_bytes
-from edge.planning.costs import Costs
-from edge.planning.memory import KEPT, Memory, predict_memory
+from edge.models.costs import Costs
+from edge.models.quantized import held_bytes
+from edge.planning.memory_budget import KEPT, MemoryBudget, predict_memory
 from edge.profiling.busy import Busy
 from edge.profiling.ceilings import Ceilings, measure_ceilings, synchronize
 from edge.profiling.energy import Energy, NoPower, power_meter
-from edge.profiling.life import AGE, Workload, live_through
+from edge.profiling.life import AGE, ProfileSettings, live_through
 from edge.profiling.live import watch_live
-from edge.profiling.memory import Timeline, beside, taken, total
+from edge.profiling.memory_usage import Timeline, beside, taken, total
 from edge.profiling.spans import Spans, Stage
 from edge.profiling.timed import APPEND, TOKEN, VISION
 
@@ -62,7 +62,7 @@ class Subject:
     load: Callable[[], Engine]
 
 
-def profile(subject: Subject, workload: Workload, live_seconds: float, progress: Progress) -> Profile:
+def profile(subject: Subject, workload: ProfileSettings, live_seconds: float, progress: Progress) -> Profile:
     """Raises what loading raises. An out-of-memory on the way is part of the report, and the rest goes on."""
     device, begun = subject.device, time.perf_counter()
     progress("measuring what the device can give")
@@ -97,7 +97,9 @@ def profile(subject: Subject, workload: Workload, live_seconds: float, progress:
     return found
 
 
-def _head(subject: Subject, engine: Engine, workload: Workload, ceilings: Ceilings, seconds: float) -> dict[str, Any]:
+def _head(
+    subject: Subject, engine: Engine, workload: ProfileSettings, ceilings: Ceilings, seconds: float
+) -> dict[str, Any]:
     runner = engine.runner
     return {
         "kind": "profile",
@@ -117,13 +119,15 @@ def _head(subject: Subject, engine: Engine, workload: Workload, ceilings: Ceilin
     }
 
 
-def _steps(subject: Subject, engine: Engine, workload: Workload, spans: Spans, ceilings: Ceilings) -> dict[str, Any]:
+def _steps(
+    subject: Subject, engine: Engine, workload: ProfileSettings, spans: Spans, ceilings: Ceilings
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         size = live_through(engine, subject.costs, spans, workload, Path(folder))
     return {"size": list(size), "stages": _stages(spans, ceilings, engine.variant), "decode": _decode(spans)}
 
 
-def _other_size(subject: Subject, engine: Engine, workload: Workload, ceilings: Ceilings) -> dict[str, Any]:
+def _other_size(subject: Subject, engine: Engine, workload: ProfileSettings, ceilings: Ceilings) -> dict[str, Any]:
     """What depends on the size of frames, at another one: two sizes tell what each pixel adds."""
     spans = Spans(partial(synchronize, subject.device))
     with tempfile.TemporaryDirectory() as folder:
@@ -187,7 +191,7 @@ def _decode(spans: Spans) -> list[dict[str, float]]:
     ]
 
 
-def _memory(predicted: Memory, before: int, weights: int, timeline: Timeline) -> dict[str, Any]:
+def _memory(predicted: MemoryBudget, before: int, weights: int, timeline: Timeline) -> dict[str, Any]:
     """Bytes. Keys, values and activations are measured together with what allocators keep: they come and go."""
     return {
         "predicted": predicted.to_dict(),

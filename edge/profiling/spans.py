@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.planning.costs import Cost
+from edge.models.costs import Cost
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.planning.costs import Costs
+from edge.models.costs import Costs
 from edge.profiling.spans import Spans
 from edge.runners import Cache, Embeddings, Positions, Prediction, Runner, Tokens
 

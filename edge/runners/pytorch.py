@@ -16,15 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edge.cache import KVCache
 from edge.errors import DeviceUnusable, ModelUnreadable
 from edge.hub import POCKET
-from edge.model.cache import KVCache
-from edge.model.config import Config, parse_config, read_config
-from edge.model.quantized import stored_as
-from edge.model.qwen2vl import Qwen2VL
-from edge.model.random import random_model, random_plan
-from edge.model.shapes import published_config
-from edge.model.weights import load_model
+from edge.models.quantized import stored_as
+from edge.models.qwen2_vl.config import Config, parse_config, read_config
+from edge.models.qwen2_vl.model import Qwen2VL
+from edge.models.qwen2_vl.shapes import published_config
+from edge.models.random import random_model, random_plan
+from edge.models.weights import load_model
 from edge.runners import Facts, Positions, Tokens
 
 
@@ -53,7 +53,7 @@ class PyTorchPrediction:
 class PyTorchRunner:
     def __init__(self, model: Qwen2VL, facts: Facts) -> None:
         self.model, self.facts = model, facts
-        weight = model.language.norm.weight  # never quantized
+        weight = model.model.norm.weight  # never quantized
         self.device, self.dtype = weight.device, weight.dtype
         self._lock = threading.RLock()
 
@@ -87,7 +87,7 @@ class PyTorchRunner:
 
     @classmethod
     def of(cls, model: Qwen2VL, name: str, stop_tokens: tuple[int, ...]) -> PyTorchRunner:
-        config, dtype = model.config, model.language.norm.weight.dtype
+        config, dtype = model.config, model.model.norm.weight.dtype
         facts = Facts(
             name=name,
             variant=stored_as(model) or str(dtype).removeprefix("torch."),

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from quantize.checkpoint import Stored
-from quantize.codes import Codes
 from quantize.errors import FormatUnknown
+from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
 FORMATS = {
@@ -45,11 +45,11 @@ class Format(Protocol):
         """What `pack` will give, before there are any numbers; ask `layout` for it. Raises DoesNotDivide."""
         ...
 
-    def pack(self, codes: Codes) -> dict[str, Tensor]:
+    def pack(self, codes: QuantizedWeight) -> dict[str, Tensor]:
         """Suffix -> tensor, contiguous. Raises FormatUnknown for a variant it refuses, and DoesNotDivide."""
         ...
 
-    def unpack(self, tensors: Mapping[str, Tensor], shape: tuple[int, int], name: str) -> Codes:
+    def unpack(self, tensors: Mapping[str, Tensor], shape: tuple[int, int], name: str) -> QuantizedWeight:
         """The inverse of `pack`; bits and group size are read off the shapes. Raises ArtifactDamaged, FormatUnknown."""
         ...
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from quantize.checkpoint import Stored
-from quantize.codes import Codes
 from quantize.errors import DoesNotDivide, FormatUnknown
 from quantize.formats.names import kept_modules, skip_list
 from quantize.formats.packing import num_words, pack, unpack
 from quantize.formats.parts import Parts
+from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
 BITS = 4
@@ -47,7 +47,7 @@ class Awq:
             "scales": Stored(torch.float16, (groups, n)),
         }
 
-    def pack(self, codes: Codes) -> dict[str, Tensor]:
+    def pack(self, codes: QuantizedWeight) -> dict[str, Tensor]:
         n, k = codes.shape
         if reason := self.refusal(codes.variant):
             raise FormatUnknown(f"{codes.variant}: {reason}")
@@ -58,7 +58,7 @@ class Awq:
             "scales": codes.scales.T.contiguous(),
         }
 
-    def unpack(self, tensors: Mapping[str, Tensor], shape: tuple[int, int], name: str) -> Codes:
+    def unpack(self, tensors: Mapping[str, Tensor], shape: tuple[int, int], name: str) -> QuantizedWeight:
         n, k = shape
         parts = Parts(name, shape, tensors)
         qweight = parts.take("qweight", (torch.int32,), (k, num_words(n, BITS)))

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from quantize.checkpoint import Stored
-from quantize.codes import Codes
 from quantize.errors import FormatUnknown
 from quantize.formats.names import by_treatment, kept_modules, patterns
 from quantize.formats.packing import num_words, pack, unpack
 from quantize.formats.parts import Parts
+from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
 KIND = "pack-quantized"
@@ -48,7 +48,7 @@ class CompressedTensors:
             found["weight_zero_point"] = Stored(torch.int32, (num_words(n, variant.bits), groups))
         return found
 
-    def pack(self, codes: Codes) -> dict[str, Tensor]:
+    def pack(self, codes: QuantizedWeight) -> dict[str, Tensor]:
         bits = codes.variant.bits
         tensors = {
             "weight_packed": pack(codes.values, bits),
@@ -59,7 +59,7 @@ class CompressedTensors:
             tensors["weight_zero_point"] = pack(codes.zeros.T, bits).T.contiguous()
         return tensors
 
-    def unpack(self, tensors: Mapping[str, Tensor], shape: tuple[int, int], name: str) -> Codes:
+    def unpack(self, tensors: Mapping[str, Tensor], shape: tuple[int, int], name: str) -> QuantizedWeight:
         n, k = shape
         parts = Parts(name, shape, tensors)
         stored = parts.take("weight_shape", (torch.int64, torch.int32), (2,))

@@ -19,13 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quantize.anatomy import HEAD, official_name
 from quantize.checkpoint import Stored
-from quantize.codes import Codes
 from quantize.errors import DoesNotDivide, FormatUnknown
 from quantize.formats.names import kept_modules, patterns
 from quantize.formats.packing import num_words, pack, unpack
 from quantize.formats.parts import Parts
+from quantize.layer_names import HEAD, official_name
+from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import BITS, Variant
 
 CHECKPOINT_FORMATS = {1: "gptq", 2: "gptq_v2"}
@@ -56,7 +56,7 @@ class Gptq:
             "g_idx": Stored(torch.int32, (k,)),
         }
 
-    def pack(self, codes: Codes) -> dict[str, Tensor]:
+    def pack(self, codes: QuantizedWeight) -> dict[str, Tensor]:
         bits, (n, k), groups = codes.variant.bits, codes.shape, codes.scales.shape[1]
         if reason := self.refusal(codes.variant):
             raise FormatUnknown(f"{codes.variant}: {reason}")
@@ -69,7 +69,7 @@ class Gptq:
             "g_idx": torch.arange(k, dtype=torch.int32, device=codes.values.device) // (k // groups),
         }
 
-    def unpack(self, tensors: Mapping[str, Tensor], shape: tuple[int, int], name: str) -> Codes:
+    def unpack(self, tensors: Mapping[str, Tensor], shape: tuple[int, int], name: str) -> QuantizedWeight:
         n, k = shape
         parts = Parts(name, shape, tensors)
         qweight = parts.take("qweight", (torch.int32,), (None, n))

@@ -11,25 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from quantize.anatomy import HEAD, official_name
+from quantize.layer_names import HEAD, TOWER, is_vision, official_name, spellings
 
 T = TypeVar("T")
-
-TOWER = "visual"
-
-
-def spellings(name: str) -> list[str]:
-    """The official name and that of transformers 5.
-
-    >>> spellings("visual.merger.mlp.0"), spellings("lm_head")
-    (['visual.merger.mlp.0', 'model.visual.merger.mlp.0'], ['lm_head'])
-    """
-    name = official_name(name)
-    if name.partition(".")[0] == TOWER:
-        return [name, f"model.{name}"]
-    if name.startswith("model."):
-        return [name, f"model.language_model.{name.removeprefix('model.')}"]
-    return [name]
 
 
 def kept_modules(layers: Iterable[str], kept: Iterable[str]) -> list[str]:
@@ -37,8 +21,8 @@ def kept_modules(layers: Iterable[str], kept: Iterable[str]) -> list[str]:
     and the head, which a checkpoint that ties it to the embedding does not list."""
     quantized = {official_name(name) for name in layers}
     left = [official_name(name) for name in kept]
-    if not any(_in_tower(name) for name in quantized):
-        left = [TOWER, *(name for name in left if not _in_tower(name))]
+    if not any(is_vision(name) for name in quantized):
+        left = [TOWER, *(name for name in left if not is_vision(name))]
     if HEAD not in quantized and HEAD not in left:
         left.append(HEAD)
     return left
@@ -81,7 +65,3 @@ def _pattern(name: str, *, any_number: bool) -> str:
     if any_number:
         escaped = re.sub(r"(?<=\\\.)\d+(?=\\\.|$)", r"\\d+", escaped)
     return rf".*\b{escaped}(\.|$)"
-
-
-def _in_tower(name: str) -> bool:
-    return name == TOWER or name.startswith(f"{TOWER}.")

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from quantize.codes import Codes
 from quantize.errors import ArtifactDamaged, BadVariant, FormatUnknown
 from quantize.formats.packing import num_words
+from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import BITS, Variant
 
 
@@ -78,7 +78,7 @@ class Parts:
                 "which this version does not read. Use a file made with desc_act false."
             )
 
-    def codes(self, bits: int, values: Tensor, scales: Tensor, zeros: Tensor) -> Codes:
+    def codes(self, bits: int, values: Tensor, scales: Tensor, zeros: Tensor) -> QuantizedWeight:
         """The layer. Its group size is what the shapes say, one group of all inputs being the whole channel;
         it is symmetric when every zero is the middle, whatever the file calls it."""
         group = self.group(scales.shape[1])
@@ -88,7 +88,7 @@ class Parts:
             raise FormatUnknown(f"{self.layer} is stored in {error}") from None
         if not bool((zeros == variant.middle).all()):
             variant = Variant(bits, variant.group, symmetric=False)
-        return Codes(variant, values, scales, zeros)
+        return QuantizedWeight(variant, values, scales, zeros)
 
     def damaged(self, what: str) -> ArtifactDamaged:
         n, k = self.shape

@@ -1,6 +1,6 @@
 """How the numbers of one matrix are chosen. A method is one file and one line in `METHODS`.
 
-    method(weight, variant, statistics=None, **options) -> Codes
+    method(weight, variant, statistics=None, **options) -> QuantizedWeight
 
 A method is a pure function: the same inputs give the same codes, and no input changes. It knows no layer's name, no
 file format and no kernel. `weight` is (n, k) of any floating type and finite. A method that needs statistics raises
@@ -13,7 +13,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from quantize.codes import Codes
+from quantize.quantized_weight import QuantizedWeight
 from quantize.statistics import Statistics
 from quantize.variant import Variant
 
@@ -26,4 +26,4 @@ METHODS = {
 
 
 class Method(Protocol):
-    def __call__(self, weight: Tensor, variant: Variant, statistics: Statistics | None = None) -> Codes: ...
+    def __call__(self, weight: Tensor, variant: Variant, statistics: Statistics | None = None) -> QuantizedWeight: ...

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from quantize.codes import Codes
-from quantize.methods.grid import Cost, fit
+from quantize.methods.grid import ErrorMeasure, fit
 from quantize.methods.inputs import by_rows, required
 from quantize.methods.rtn import rtn
+from quantize.quantized_weight import QuantizedWeight
 from quantize.statistics import Statistics
 from quantize.variant import Variant
 
@@ -24,7 +24,9 @@ ALPHAS = tuple(step / 20 for step in range(20))
 SAMPLE = 512  # rows of a matrix that a search looks at: rows are many and alike
 
 
-def awq(weight: Tensor, variant: Variant, statistics: Statistics | None = None, *, clip: bool = True) -> Codes:
+def awq(
+    weight: Tensor, variant: Variant, statistics: Statistics | None = None, *, clip: bool = True
+) -> QuantizedWeight:
     """Round to nearest, with the scale of each group chosen by the error that its share of the output then has.
 
     Args:
@@ -39,7 +41,7 @@ def awq(weight: Tensor, variant: Variant, statistics: Statistics | None = None, 
     hessian = required(statistics, width, "awq").hessian.to(weight.device)
     cost = _output_error(hessian, groups) if clip else None
 
-    def quantize(rows: Tensor) -> Codes:
+    def quantize(rows: Tensor) -> QuantizedWeight:
         grouped = rows.unflatten(1, (groups, -1))
         return fit(grouped, variant, cost).codes(grouped)
 
@@ -95,7 +97,7 @@ def _error(weight: Tensor, variant: Variant, statistics: Statistics, scales: Ten
     return step * float(((difference @ hessian) * difference).sum())
 
 
-def _output_error(hessian: Tensor, groups: int) -> Cost:
+def _output_error(hessian: Tensor, groups: int) -> ErrorMeasure:
     """e H eᵀ of each group, with the part of H that is its own."""
     size = len(hessian) // groups
     parts = [hessian[start : start + size, start : start + size] for start in range(0, len(hessian), size)]

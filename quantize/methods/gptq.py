@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from quantize.codes import Codes
 from quantize.errors import NotDefinite
 from quantize.methods.grid import Grid, fit, squares
 from quantize.methods.inputs import by_rows, required
+from quantize.quantized_weight import QuantizedWeight
 from quantize.statistics import Statistics
 from quantize.variant import Variant
 
@@ -35,7 +35,7 @@ def gptq(
     damping: float = 0.03,
     act_order: bool = True,
     clip: bool = True,
-) -> Codes:
+) -> QuantizedWeight:
     """Round with compensation.
 
     Args:
@@ -91,7 +91,7 @@ class _Compensation:
     in_turn: bool  # a group's scales are found when its turn comes
     clip: bool
 
-    def __call__(self, rows: Tensor) -> Codes:
+    def __call__(self, rows: Tensor) -> QuantizedWeight:
         width = rows.shape[1]
         size = width // self.variant.num_groups(width)
         step = size if self.in_turn else BLOCK
@@ -123,11 +123,11 @@ class _Compensation:
         grid = fit(weights.contiguous(), self.variant, squares(importance) if self.clip else None)
         return Grid(self.variant, grid.scales.squeeze(-1), grid.zeros.squeeze(-1))
 
-    def _codes(self, values: Tensor, grids: list[Grid]) -> Codes:
+    def _codes(self, values: Tensor, grids: list[Grid]) -> QuantizedWeight:
         stored = values[self.order.argsort()].T.to(torch.uint8).contiguous()
         scales = torch.stack([grid.scales for grid in grids], 1).half()
         zeros = torch.stack([grid.zeros for grid in grids], 1).to(torch.uint8)
-        return Codes(self.variant, stored, scales, zeros)
+        return QuantizedWeight(self.variant, stored, scales, zeros)
 
 
 def _if_all_met_their_targets(weights: Tensor, targets: Tensor, pull: Tensor) -> Tensor:

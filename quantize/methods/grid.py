@@ -13,10 +13,10 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from quantize.codes import Codes
+from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
-Cost = Callable[[Tensor], Tensor]
+ErrorMeasure = Callable[[Tensor], Tensor]
 """Errors of groups (..., size), which may be overwritten -> what they cost, (..., 1)."""
 
 FACTORS = tuple((100 - 4 * step) / 100 for step in range(-5, 16))
@@ -58,10 +58,12 @@ class Grid:
             torch.where(better, self.zeros, other.zeros),
         )
 
-    def codes(self, weights: Tensor) -> Codes:
+    def codes(self, weights: Tensor) -> QuantizedWeight:
         """Weights (n, groups, size) as this grid, (n, groups, 1), stores them."""
         values = self.nearest(weights).to(torch.uint8).flatten(1)
-        return Codes(self.variant, values, self.scales.squeeze(-1).half(), self.zeros.squeeze(-1).to(torch.uint8))
+        return QuantizedWeight(
+            self.variant, values, self.scales.squeeze(-1).half(), self.zeros.squeeze(-1).to(torch.uint8)
+        )
 
 
 def plain(groups: Tensor, variant: Variant) -> Grid:
@@ -81,7 +83,7 @@ def plain(groups: Tensor, variant: Variant) -> Grid:
     return Grid(variant, torch.where(high > -low, -scales, scales), torch.full_like(scales, middle))
 
 
-def fit(groups: Tensor, variant: Variant, cost: Cost | None) -> Grid:
+def fit(groups: Tensor, variant: Variant, cost: ErrorMeasure | None) -> Grid:
     """The cheapest of the plain grid and its relatives, for every group by itself; without a cost, the plain grid."""
     start = plain(groups, variant)
     if cost is None:
@@ -100,7 +102,7 @@ def storable(scales: Tensor) -> Tensor:
     return sizes.copysign(scales)
 
 
-def squares(importance: Tensor | None = None) -> Cost:
+def squares(importance: Tensor | None = None) -> ErrorMeasure:
     """The squared error, each weight's times its importance (groups, size)."""
     if importance is None:
         return lambda errors: errors.square_().sum(-1, keepdim=True)

@@ -14,9 +14,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from quantize.codes import Codes
 from quantize.methods.grid import Grid, fit, plain, squares, storable
 from quantize.methods.inputs import by_rows
+from quantize.quantized_weight import QuantizedWeight
 from quantize.statistics import Statistics
 from quantize.variant import Variant
 
@@ -25,11 +25,11 @@ ROUNDS = 10  # the authors take 20: a little less of what is minimized, a little
 STRICTNESS, GROWTH = 10.0, 1.01  # the authors' values; here errors are in steps of the grid, whatever the weights' size
 
 
-def hqq(weight: Tensor, variant: Variant, statistics: Statistics | None = None) -> Codes:
+def hqq(weight: Tensor, variant: Variant, statistics: Statistics | None = None) -> QuantizedWeight:
     """Half-quadratic quantization; statistics are not looked at. Raises DoesNotDivide."""
     groups = variant.num_groups(weight.shape[1])
 
-    def quantize(rows: Tensor) -> Codes:
+    def quantize(rows: Tensor) -> QuantizedWeight:
         grouped = rows.unflatten(1, (groups, -1))
         return _solve(grouped, variant).codes(grouped)
 

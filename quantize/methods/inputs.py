@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from quantize.codes import Codes
+from quantize.quantized_weight import QuantizedWeight
 from quantize.statistics import Statistics
 
 TOGETHER = 1 << 17  # numbers of a matrix that are worked on at a time: they stay in the cache
@@ -28,11 +28,11 @@ def required(statistics: Statistics | None, width: int, method: str) -> Statisti
     return statistics
 
 
-def by_rows(weight: Tensor, quantize: Callable[[Tensor], Codes], rows: int | None = None) -> Codes:
+def by_rows(weight: Tensor, quantize: Callable[[Tensor], QuantizedWeight], rows: int | None = None) -> QuantizedWeight:
     """The codes of a matrix whose rows do not touch each other, in the memory of a few rows as float32."""
     rows = rows or max(1, TOGETHER // weight.shape[1])
     parts = [quantize(part.float()) for part in weight.split(rows)]
-    return Codes(
+    return QuantizedWeight(
         parts[0].variant,
         torch.cat([part.values for part in parts]),
         torch.cat([part.scales for part in parts]),

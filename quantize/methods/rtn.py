@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from quantize.codes import Codes
 from quantize.methods.grid import fit, squares
 from quantize.methods.inputs import by_rows, required
+from quantize.quantized_weight import QuantizedWeight
 from quantize.statistics import Statistics
 from quantize.variant import Variant
 
 
-def rtn(weight: Tensor, variant: Variant, statistics: Statistics | None = None, *, clip: bool = True) -> Codes:
+def rtn(
+    weight: Tensor, variant: Variant, statistics: Statistics | None = None, *, clip: bool = True
+) -> QuantizedWeight:
     """Round to nearest.
 
     Args:
@@ -28,7 +30,7 @@ def rtn(weight: Tensor, variant: Variant, statistics: Statistics | None = None, 
         importance = diagonal.to(weight.device).unflatten(0, (groups, -1))
     cost = squares(importance) if clip else None
 
-    def quantize(rows: Tensor) -> Codes:
+    def quantize(rows: Tensor) -> QuantizedWeight:
         grouped = rows.unflatten(1, (groups, -1))
         return fit(grouped, variant, cost).codes(grouped)
 

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import latency
 from benchmarks.latency import _name, predictions
 from edge.commands.profile import make_subject
-from edge.profiling.life import Workload
+from edge.profiling.life import ProfileSettings
 from edge.profiling.profile import profile
 
 
@@ -29,7 +29,7 @@ def test_every_step_and_the_memory_are_predicted_and_measured(monkeypatch: pytes
     monkeypatch.setattr(latency, "SIDES", (84,))
     subject = make_subject("pocket", None, "cpu", "auto")
     engine = subject.load()
-    workload = Workload(window=2, answer_tokens=8)
+    workload = ProfileSettings(window=2, answer_tokens=8)
     report = profile(subject, workload, live_seconds=1, progress=lambda what: None).report
 
     found = {one.what.partition(" at ")[0]: one for one in predictions(subject, engine, report, workload)}

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.pocket.evaluate import Score, judge
+from edge.pocket.lessons import Lesson, Truth, describe, ground, lessons, matching, observe, spoken_of
 from stream.event import Box
-from stream.sources.lessons import Lesson, Truth, describe, ground, lessons, matching, observe, spoken_of
 from stream.sources.synthetic import Scene, Thing
 from stream.tasks.boxes import parse_boxes
 

@@ -14,7 +14,7 @@ from benchmarks.quality import Comparison, compare, expectations
 from edge.commands.quantize import Order, quantize_model
 from edge.engine.engine import Engine
 from edge.hub import POCKET
-from stream.sources.lessons import lessons
+from edge.pocket.lessons import lessons
 
 
 def test_a_model_beside_itself_loses_nothing() -> None:

@@ -13,7 +13,7 @@ import edge
 from edge.engine.engine import Engine
 from edge.engine.sampling import Sampling
 from edge.hub import POCKET
-from edge.model.patches import normalize, patchify
+from edge.models.qwen2_vl.patches import normalize, patchify
 from stream.frame import Group
 from stream.sources.synthetic import Scene
 

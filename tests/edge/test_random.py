@@ -15,10 +15,10 @@ from edge.cli.terminal import MODEL_FAILED
 from edge.engine import positions
 from edge.engine.engine import Engine
 from edge.errors import ModelNotFound
-from edge.model.config import parse_config
-from edge.model.qwen2vl import Qwen2VL
-from edge.model.random import write_random_folder
-from edge.model.shapes import published_config
+from edge.models.qwen2_vl.config import parse_config
+from edge.models.qwen2_vl.model import Qwen2VL
+from edge.models.qwen2_vl.shapes import published_config
+from edge.models.random import write_random_folder
 from quantize.errors import BadVariant, OutputFailed
 
 # https://huggingface.co/Qwen/Qwen2-VL-2B-Instruct and -7B-Instruct say so of their safetensors files.

@@ -23,10 +23,8 @@ from edge.commands.quantize import Order, quantize_model
 from edge.commands.verify import verify_folder
 from edge.errors import WrongArchitecture
 from edge.hub import POCKET
-from edge.model.config import parse_config
-from edge.model.qwen2vl import Qwen2VL
-from edge.model.weights import original_name
-from quantize.codes import Codes
+from edge.models.qwen2_vl.config import parse_config
+from edge.models.qwen2_vl.model import Qwen2VL
 from quantize.errors import (
     AlreadyQuantized,
     BadPlan,
@@ -42,6 +40,7 @@ from quantize.errors import (
 )  # fmt: skip
 from quantize.formats import reader
 from quantize.manifest import Manifest
+from quantize.quantized_weight import QuantizedWeight
 from stream.frame import Group
 
 METHODS = ("rtn", "hqq", "awq", "gptq")
@@ -63,7 +62,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config |= {"num_hidden_layers": 1, "vision_config": config["vision_config"] | {"depth": 1}}
     (folder / "config.json").write_text(json.dumps(config))
     torch.manual_seed(0)
-    weights = {original_name(name): p.detach() for name, p in Qwen2VL(parse_config(config)).named_parameters()}
+    weights = {name: p.detach() for name, p in Qwen2VL(parse_config(config)).named_parameters()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
 
@@ -118,13 +117,13 @@ def test_one_quantization_feeds_several_formats_with_identical_numbers(
     assert all(first[name].equal(second[name]) for name in first)
 
 
-def stored_codes(folder: Path, layer: str) -> Codes:
+def stored_codes(folder: Path, layer: str) -> QuantizedWeight:
     form = reader(json.loads((folder / "config.json").read_text())["quantization_config"])
     weights = load_file(folder / "model.safetensors")
     parts = {suffix: weights[f"{layer}.{suffix}"] for suffix in form.suffixes if f"{layer}.{suffix}" in weights}
     with torch.device("meta"):
         model = Qwen2VL(parse_config(json.loads((POCKET / "config.json").read_text())))
-    n, k = {original_name(name): p.shape for name, p in model.named_parameters()}[f"{layer}.weight"]
+    n, k = {name: p.shape for name, p in model.named_parameters()}[f"{layer}.weight"]
     return form.unpack(parts, (n, k), layer)
 
 

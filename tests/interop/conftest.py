@@ -14,12 +14,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edge.calibration.passages import Route, lead
+from edge.calibration.block_runners import Route, lead
 from edge.calibration.prompts import Layout, drawn
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
 from edge.media.limits import Limits
-from edge.model.config import read_config
+from edge.models.qwen2_vl.config import read_config
 from quantize.checkpoint import Checkpoint
 
 Layer = tuple[Tensor, Tensor]  # a weight (n, k), and inputs (rows, k)

@@ -18,22 +18,22 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from edge.cache import KVCache
 from edge.calibration.prompts import Layout, Prompt, Spoken
 from edge.commands.quantize import Order, quantize_model
 from edge.engine import positions
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
-from edge.model.cache import KVCache
-from edge.model.config import read_config
-from edge.model.patches import normalize, patchify
-from edge.model.qwen2vl import Qwen2VL
-from edge.model.weights import load_model
-from quantize.codes import Codes
+from edge.models.qwen2_vl.config import read_config
+from edge.models.qwen2_vl.model import Qwen2VL
+from edge.models.qwen2_vl.patches import normalize, patchify
+from edge.models.weights import load_model
 from quantize.formats import reader
 from quantize.formats.gptq import Gptq
 from quantize.methods.gptq import gptq
 from quantize.methods.rtn import rtn
-from quantize.statistics import Gatherer
+from quantize.quantized_weight import QuantizedWeight
+from quantize.statistics import HessianAccumulator
 from quantize.variant import Variant
 from stream.sources.synthetic import Scene
 
@@ -82,7 +82,7 @@ def test_our_gptq_loses_no_more_on_the_same_inputs(
 
 
 def our_weight(weight: Tensor, x: Tensor, variant: Variant, **options: Any) -> Tensor:
-    gatherer = Gatherer(x.shape[1])
+    gatherer = HessianAccumulator(x.shape[1])
     gatherer.add(x, torch.zeros(len(x), dtype=torch.bool))
     return gptq(weight, variant, gatherer.statistics(), **options).dequantize()
 
@@ -144,12 +144,12 @@ def test_turning_the_scales_of_a_row_turns_its_result_and_nothing_else(kernel: K
     """Rounding knows no sign, so this holds to the bit."""
     codes, x = some_codes(), some_input(kernel.dtype)
     signs = torch.tensor([1.0, -1.0]).repeat(len(codes.scales) // 2).half()
-    plain = Codes(codes.variant, codes.values, codes.scales.abs(), codes.zeros)
-    turned = Codes(codes.variant, codes.values, codes.scales.abs() * signs[:, None], codes.zeros)
+    plain = QuantizedWeight(codes.variant, codes.values, codes.scales.abs(), codes.zeros)
+    turned = QuantizedWeight(codes.variant, codes.values, codes.scales.abs() * signs[:, None], codes.zeros)
     assert torch.equal(multiply(kernel, turned, x), multiply(kernel, plain, x) * signs.to(kernel.dtype))
 
 
-def some_codes() -> Codes:
+def some_codes() -> QuantizedWeight:
     weight = torch.randn(64, 512, generator=torch.Generator().manual_seed(0)) / 20
     return rtn(weight, Variant(4, 128))
 
@@ -158,7 +158,7 @@ def some_input(dtype: torch.dtype) -> Tensor:
     return torch.randn(24, 512, generator=torch.Generator().manual_seed(1)).to(dtype)
 
 
-def multiply(kernel: Kernel, codes: Codes, x: Tensor) -> Tensor:
+def multiply(kernel: Kernel, codes: QuantizedWeight, x: Tensor) -> Tensor:
     module, _, name = kernel.path.partition(":")
     made = getattr(__import__(f"gptqmodel.nn_modules.qlinear.{module}", fromlist=[name]), name)
     n, k = codes.shape

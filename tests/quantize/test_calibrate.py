@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from quantize.anatomy import LANGUAGE, Block
 from quantize.calibrate import Result as BlockResult
 from quantize.calibrate import Store, _fold, calibrate, gather
 from quantize.methods.gptq import gptq
 from quantize.methods.rtn import rtn
 from quantize.plan import make_plan
+from quantize.structure import LANGUAGE, Block
 from quantize.variant import Variant
 
 WIDTH, INNER, BLOCKS = 64, 128, 3
@@ -121,13 +121,13 @@ def test_a_block_is_watched_behind_the_quantized_ones(tmp_path: Path) -> None:
 
 
 def test_folding_leaves_the_unquantized_block_as_it_was() -> None:
-    passage = ToyPassage(0)
-    module, folded = passage.load().double(), passage.load().double()
+    runner = ToyPassage(0)
+    module, folded = runner.load().double(), runner.load().double()
     xs = [x.double() for x in samples()]
     result = BlockResult()
-    statistics = gather(passage, folded, LANGUAGE, xs)
+    statistics = gather(runner, folded, LANGUAGE, xs)
     for feed in LANGUAGE:
-        _fold(folded, passage.block.name, feed, PLAN, statistics[feed], result)
+        _fold(folded, runner.block.name, feed, PLAN, statistics[feed], result)
     assert not torch.allclose(folded.mlp.down_proj.weight, module.mlp.down_proj.weight)
     for x in xs:
         assert torch.allclose(folded(x), module(x), rtol=1e-6, atol=1e-6)  # the norm is folded in float32
@@ -144,10 +144,10 @@ def test_what_folding_changed_is_stored(tmp_path: Path) -> None:
 
 
 def test_a_layer_that_stays_as_it_is_reads_unscaled_inputs() -> None:
-    passage, result = ToyPassage(0), BlockResult()
-    module = passage.load()
+    runner, result = ToyPassage(0), BlockResult()
+    module = runner.load()
     plan = make_plan("official", Variant(4, 32), tied=True, overrides=[r".*gate_proj=keep"])
     feed = next(feed for feed in LANGUAGE if "mlp.gate_proj" in feed.layers)
-    statistics = gather(passage, module, [feed], samples())[feed]
-    assert _fold(module, passage.block.name, feed, plan, statistics, result) is statistics
+    statistics = gather(runner, module, [feed], samples())[feed]
+    assert _fold(module, runner.block.name, feed, plan, statistics, result) is statistics
     assert result.changed == {}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from quantize.anatomy import blocks, official_name
 from quantize.errors import BadPlan, BadVariant, DoesNotDivide
+from quantize.layer_names import official_name
 from quantize.plan import PRESETS, make_plan
+from quantize.structure import blocks
 from quantize.variant import Variant
 
 # Names and shapes of Qwen2-VL-2B, one layer of each kind.

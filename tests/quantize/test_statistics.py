@@ -7,14 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantize.statistics import Gatherer
+from quantize.statistics import HessianAccumulator
 
 
-def gathered(*portions: tuple[torch.Tensor, torch.Tensor], width: int = 6) -> Gatherer:
-    gatherer = Gatherer(width)
+def gathered(*portions: tuple[torch.Tensor, torch.Tensor], width: int = 6) -> HessianAccumulator:
+    accumulator = HessianAccumulator(width)
     for x, vision in portions:
-        gatherer.add(x, vision)
-    return gatherer
+        accumulator.add(x, vision)
+    return accumulator
 
 
 @given(st.integers(1, 40), st.integers(0, 40), st.integers(0, 10**6))
@@ -46,4 +46,4 @@ def test_the_hessian_tells_the_error_of_the_output() -> None:
 
 def test_nothing_seen_is_no_statistics() -> None:
     with pytest.raises(ValueError, match="no row"):
-        Gatherer(6).statistics()
+        HessianAccumulator(6).statistics()

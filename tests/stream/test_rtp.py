@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.rtp import (
+from stream.rtsp_server.rtp import (
     LARGEST_PAYLOAD,
     NTP_EPOCH,
     Packet,

@@ -16,9 +16,9 @@ import av
 import pytest
 
 from stream.errors import NoVideo, SourceNotFound, SourceUnreadable
-from stream.rtp import IDR, PPS, SPS, Packet, depacketize, nal_type
-from stream.rtsp_clip import Clip
 from stream.rtsp_server import RtspServer
+from stream.rtsp_server.clip import Clip
+from stream.rtsp_server.rtp import IDR, PPS, SPS, Packet, depacketize, nal_type
 
 FPS = 25
 

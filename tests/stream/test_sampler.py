@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.errors import BadPicture
-from stream.sampler import BETWEEN_SAMPLES, EARLY, OUT_OF_ORDER, Sampler, groups
+from stream.sampler import BETWEEN_SAMPLES, EARLY, OUT_OF_ORDER, FrameSampler, groups
 from stream.testing import frame, frames
 
 SIZE = (28, 28)
@@ -40,7 +40,7 @@ def test_ten_seconds_give_ten_full_groups_whatever_the_rate_and_the_epoch(rate, 
 def test_a_source_at_the_grids_own_rate_loses_and_repeats_nothing(rate, start):
     first = math.ceil(start * rate)
     times = [(first + number) / rate for number in range(200)]
-    sampler = Sampler(rate, SIZE)
+    sampler = FrameSampler(rate, SIZE)
     for pts in times:
         sampler.push(frame(pts))
         assert sampler.refused is None
@@ -69,7 +69,7 @@ def test_the_sample_of_a_slot_is_its_first_frame():
 
 
 def test_a_frame_that_fills_no_slot_is_refused_with_the_reason():
-    sampler = Sampler(2.0, SIZE)
+    sampler = FrameSampler(2.0, SIZE)
     reasons = []
     for pts in (0.0, 0.1, 0.5, 0.6):
         sampler.push(frame(pts))
@@ -79,7 +79,7 @@ def test_a_frame_that_fills_no_slot_is_refused_with_the_reason():
 
 
 def test_a_source_whose_time_goes_back_is_seen():
-    sampler = Sampler(2.0, SIZE)
+    sampler = FrameSampler(2.0, SIZE)
     sampler.push(frame(10.0))
 
     assert sampler.push(frame(1.0)) == []
@@ -163,7 +163,7 @@ def test_no_frames_give_no_groups():
 
 
 def test_pending_is_the_frame_of_the_unfinished_group():
-    sampler = Sampler(2.0, SIZE)
+    sampler = FrameSampler(2.0, SIZE)
     seen = [sampler.pending]
     for pts in (0.0, 0.1, 0.5, 1.0):
         sampler.push(frame(pts))
@@ -197,7 +197,7 @@ def test_the_size_is_chosen_once_from_the_first_frame():
 
 
 def test_a_change_of_resolution_completes_the_group_and_goes_on_at_the_same_size():
-    sampler = Sampler(2.0, SIZE)
+    sampler = FrameSampler(2.0, SIZE)
     made = []
     for pts, size in [(0.0, (40, 40)), (0.6, (80, 80)), (1.0, (80, 80)), (1.5, (80, 80))]:
         made += sampler.push(frame(pts, size))
@@ -220,7 +220,7 @@ def test_two_resolutions_never_share_a_group():
 
 
 def test_a_picture_without_pixels_is_refused_and_changes_nothing():
-    sampler = Sampler(2.0, SIZE)
+    sampler = FrameSampler(2.0, SIZE)
     sampler.push(frame(0.0))
     with pytest.raises(BadPicture, match="0x0"):
         sampler.push(frame(0.5, (0, 0)))
@@ -231,22 +231,22 @@ def test_a_picture_without_pixels_is_refused_and_changes_nothing():
 @pytest.mark.parametrize("fps", [0, -1.0, math.nan, math.inf, -math.inf])
 def test_an_impossible_rate_is_refused(fps):
     with pytest.raises(ValueError, match="fps"):
-        Sampler(fps, SIZE)
+        FrameSampler(fps, SIZE)
 
 
 @pytest.mark.parametrize("size", [(27, 28), (0, 28), (28, -28), (30, 30)])
 def test_an_impossible_size_is_refused(size):
     with pytest.raises(ValueError, match="multiples of 28"):
-        Sampler(2.0, size)
+        FrameSampler(2.0, size)
 
 
 def test_hold_must_be_a_time_and_the_size_must_come_from_one_place():
     with pytest.raises(ValueError, match="hold"):
-        Sampler(2.0, SIZE, hold=math.nan)
+        FrameSampler(2.0, SIZE, hold=math.nan)
     with pytest.raises(ValueError, match="fixed size or choose_size"):
-        Sampler(2.0)
+        FrameSampler(2.0)
     with pytest.raises(ValueError, match="fixed size or choose_size"):
-        Sampler(2.0, SIZE, choose_size=lambda height, width: SIZE)
+        FrameSampler(2.0, SIZE, choose_size=lambda height, width: SIZE)
 
 
 # The laws
@@ -257,7 +257,7 @@ steps = st.lists(st.tuples(st.one_of(st.floats(0, 0.6), st.floats(0, 12)), st.sa
 @settings(deadline=None)
 @given(steps, st.floats(0.1, 30), st.sampled_from([0.0, -50.0, 1e9]))
 def test_whatever_comes_each_frame_is_counted_once_on_an_absolute_growing_grid(steps, fps, start):
-    sampler = Sampler(fps, SIZE)
+    sampler = FrameSampler(fps, SIZE)
     pts, received, refused, given_out = start, 0, 0, 0
     made = []
     for step, side in steps:
@@ -284,7 +284,7 @@ def test_whatever_comes_each_frame_is_counted_once_on_an_absolute_growing_grid(s
 @given(st.lists(st.floats(0, 3), max_size=60), st.floats(0.1, 30))
 def test_the_frames_that_become_samples_are_the_first_of_their_slots(steps, fps):
     times = [sum(steps[:count]) for count in range(len(steps) + 1)]
-    sampler = Sampler(fps, SIZE)
+    sampler = FrameSampler(fps, SIZE)
     sampled = []
     for pts in times:
         sampler.push(replace(frame(0.0), pts=pts))

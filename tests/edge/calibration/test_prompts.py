@@ -14,7 +14,7 @@ from edge.engine.prompt import stream_prefix, stream_suffix
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
 from edge.media.limits import Limits
-from edge.model.config import read_config
+from edge.models.qwen2_vl.config import read_config
 from quantize.errors import NothingToCalibrate
 from stream.clip import write_clip
 from stream.sources.synthetic import Scene

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge.engine.generation import Asked, Reply, first_tokens
+from edge.engine.generation import Prefill, Reply, first_tokens
 from edge.engine.sampling import Sampling
 from edge.engine.tokenizer import Tokenizer
 from edge.errors import PromptError
@@ -40,7 +40,7 @@ def reply_of(tokenizer: Tokenizer) -> Callable[..., Reply]:
         ids = tokenizer.encode(tokens).tolist() if isinstance(tokens, str) else tokens
         stop = tokenizer.special["<|im_end|>"]
         model = Scripted([*ids, stop], size=stop + 20)
-        asked = Asked(model, np.array([1, 2]), visual_tokens=6, reused_tokens=7, room=room)
+        asked = Prefill(model, np.array([1, 2]), visual_tokens=6, reused_tokens=7, room=room)
         return Reply(tokenizer, asked, model.write, (stop,), Sampling(**sampling), choices)
 
     return reply_of

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.engine.sampling import LoopGuard, Sampler, Sampling, nucleus, penalised, softmax
+from edge.engine.sampling import LoopGuard, Sampling, TokenSampler, nucleus, penalised, softmax
 from edge.errors import BadSampling
 
 
@@ -47,7 +47,7 @@ def test_one_stop_text_may_stand_alone() -> None:
 
 
 def test_greedy_leaves_the_logits_on_the_device() -> None:
-    assert Sampler(Sampling()).pick(Expecting([0, 3, 1], secret=True)) == 1
+    assert TokenSampler(Sampling()).pick(Expecting([0, 3, 1], secret=True)) == 1
 
 
 def test_the_penalty_is_that_of_transformers() -> None:
@@ -58,7 +58,7 @@ def test_the_penalty_is_that_of_transformers() -> None:
 
 
 def test_the_penalty_counts_the_prompt_and_what_was_said() -> None:
-    sampler = Sampler(Sampling(repetition_penalty=4.0), history=[0])
+    sampler = TokenSampler(Sampling(repetition_penalty=4.0), history=[0])
     prediction = Expecting([3.0, 2.0, 1.0])
 
     assert [sampler.pick(prediction) for _ in range(3)] == [1, 2, 0]
@@ -74,7 +74,7 @@ def test_top_p_keeps_the_fewest_tokens_that_reach_it(top_p: float, kept: list[in
 
 def test_sampling_follows_the_probabilities() -> None:
     prediction = Expecting([1.0, 0.0, 2.0])
-    sampler = Sampler(Sampling(temperature=0.5))
+    sampler = TokenSampler(Sampling(temperature=0.5))
     counts = np.bincount([sampler.pick(prediction) for _ in range(4000)], minlength=3) / 4000
 
     assert counts == pytest.approx(softmax(np.array([2.0, 0.0, 4.0])), abs=0.03)
@@ -82,7 +82,7 @@ def test_sampling_follows_the_probabilities() -> None:
 
 def test_the_same_seed_gives_the_same_tokens() -> None:
     def picks(seed: int) -> list[int]:
-        sampler = Sampler(Sampling(temperature=9.0, seed=seed))
+        sampler = TokenSampler(Sampling(temperature=9.0, seed=seed))
         return [sampler.pick(Expecting(list(range(9)))) for _ in range(20)]
 
     assert picks(1) == picks(1) != picks(2)

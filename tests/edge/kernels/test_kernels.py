@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from edge.kernels import KERNELS, Kernel, choose
-from edge.kernels.cpu import Bytes, Cpu, Nibbles
+from edge.kernels.cpu import Cpu, Int4Weight, Int8Weight
 from edge.kernels.reference import Reference
-from quantize.codes import Codes
+from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import BITS, GROUPS, Variant
 
 VARIANTS = [Variant(*choice) for choice in product(BITS, GROUPS, (True, False))]
@@ -36,7 +36,7 @@ HERE = [
 ]
 
 
-def make_codes(variant: Variant, n: int, k: int, kind: str = "random", seed: int = 0) -> Codes:
+def make_codes(variant: Variant, n: int, k: int, kind: str = "random", seed: int = 0) -> QuantizedWeight:
     generator = torch.Generator().manual_seed(seed)
     groups = variant.num_groups(k)
     values = torch.randint(variant.top + 1, (n, k), generator=generator).byte()
@@ -50,7 +50,7 @@ def make_codes(variant: Variant, n: int, k: int, kind: str = "random", seed: int
         scales = torch.full_like(scales, TINY if kind == "tiny scales" else HUGE)
     if kind == "zeros at the ends" and not variant.symmetric:
         zeros = (zeros % 2) * variant.top
-    return Codes(variant, values, scales.half(), zeros)
+    return QuantizedWeight(variant, values, scales.half(), zeros)
 
 
 def make_x(rows: int, k: int, dtype: torch.dtype, outliers: bool = False) -> Tensor:
@@ -60,7 +60,7 @@ def make_x(rows: int, k: int, dtype: torch.dtype, outliers: bool = False) -> Ten
     return x.to(dtype)
 
 
-def prepare(name: str, codes: Codes, dtype: torch.dtype) -> Kernel:
+def prepare(name: str, codes: QuantizedWeight, dtype: torch.dtype) -> Kernel:
     """The kernel of that name, and no other."""
     choice = choose(name, codes.variant, codes.shape, dtype, CPU)
     if choice.name != name:
@@ -68,7 +68,7 @@ def prepare(name: str, codes: Codes, dtype: torch.dtype) -> Kernel:
     return choice.maker.prepare(codes, dtype)
 
 
-def assert_right(kernel: Kernel, codes: Codes, x: Tensor) -> None:
+def assert_right(kernel: Kernel, codes: QuantizedWeight, x: Tensor) -> None:
     """`matmul` against the product in float64, relative to the largest product that the scales allow."""
     reach = (codes.scales.double() * 2**codes.variant.bits).repeat_interleave(
         codes.shape[1] // codes.scales.shape[1], 1
@@ -76,7 +76,7 @@ def assert_right(kernel: Kernel, codes: Codes, x: Tensor) -> None:
     right = x.double() @ codes.dequantize().double().T
     found = kernel.matmul(x)
     assert found.dtype == x.dtype and found.shape == right.shape
-    is_unpacked = isinstance(kernel, Bytes | Nibbles) and len(x) > kernel.few_rows
+    is_unpacked = isinstance(kernel, Int8Weight | Int4Weight) and len(x) > kernel.few_rows
     tolerance = UNPACKED if is_unpacked else TOLERANCE[x.dtype]
     assert ((found.double() - right).abs() <= tolerance * (x.double().abs() @ reach.T)).all()
 
@@ -142,7 +142,7 @@ def test_any_shape_and_place_in_memory_of_x_will_do(name: str, variant: str) -> 
 def test_in_the_cpu_kernel_a_row_does_not_depend_on_the_rows_beside_it(variant: Variant) -> None:
     codes = make_codes(variant, 144, 512)
     kernel = prepare("cpu", codes, torch.bfloat16)
-    assert isinstance(kernel, Bytes | Nibbles)
+    assert isinstance(kernel, Int8Weight | Int4Weight)
     x = make_x(kernel.few_rows, 512, torch.bfloat16, outliers=True)
     together = kernel.matmul(x)
     for part in (1, 2, 3, 5, 17):
@@ -244,7 +244,7 @@ def test_kernels_on_a_gpu(name: str, variant: Variant) -> None:
         pytest.skip("there is no CUDA device here")
     codes = make_codes(variant, 80, 256)
     device = torch.device("cuda")
-    there = Codes(variant, *(part.to(device) for part in (codes.values, codes.scales, codes.zeros)))
+    there = QuantizedWeight(variant, *(part.to(device) for part in (codes.values, codes.scales, codes.zeros)))
     for dtype in TOLERANCE:
         x = make_x(3, 256, dtype, outliers=True)
         choice = choose(name, variant, codes.shape, dtype, device)

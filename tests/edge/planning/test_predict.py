@@ -12,28 +12,29 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.errors import DoesNotFit
-from edge.model.config import parse_config
-from edge.model.random import random_plan
-from edge.model.shapes import published_config
-from edge.planning.costs import Cost, Costs, Weights
-from edge.planning.device import CARDS, Card, amount
-from edge.planning.memory import predict_memory
-from edge.planning.predict import USUAL, Effort, Efforts, Met, Plan, Wish, make_plan
+from edge.models.costs import Cost, Weights
+from edge.models.qwen2_vl.config import parse_config
+from edge.models.qwen2_vl.costs import Qwen2VLCosts
+from edge.models.qwen2_vl.shapes import published_config
+from edge.models.random import random_plan
+from edge.planning.device import CARDS, DeviceSpec, amount
+from edge.planning.memory_budget import predict_memory
+from edge.planning.predict import USUAL, Forecast, Measurement, RooflineFit, RooflineFits, Workload, make_forecast
 
 CONFIG = parse_config(published_config("2b"))
-COSTS = Costs(CONFIG, Weights.planned(CONFIG, random_plan("int4", tied=True), torch.bfloat16))
-PLAIN = Costs(CONFIG, Weights.planned(CONFIG, None, torch.bfloat16))
+COSTS = Qwen2VLCosts(CONFIG, Weights.planned(CONFIG, random_plan("int4", tied=True), torch.bfloat16))
+PLAIN = Qwen2VLCosts(CONFIG, Weights.planned(CONFIG, None, torch.bfloat16))
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
-BEST = Efforts(*[Effort(passes=1, times=0)] * 4)  # as fast as it reads
+BEST = RooflineFits(*[RooflineFit(passes=1, times=0)] * 4)  # as fast as it reads
 RATE, BANDWIDTH = 1e12, 1e10
 
 
-def stretched(times: float) -> Efforts:
-    return Efforts(*[Effort(times, times)] * 4)
+def stretched(times: float) -> RooflineFits:
+    return RooflineFits(*[RooflineFit(times, times)] * 4)
 
 
-def plan(card: Card = CARDS["rtx-4060"], efforts: Efforts = USUAL["cuda", True], **wish: object) -> Plan:
-    return make_plan(COSTS, card, efforts, Wish(**wish), "int4")  # type: ignore[arg-type]
+def plan(card: DeviceSpec = CARDS["rtx-4060"], efforts: RooflineFits = USUAL["cuda", True], **wish: object) -> Forecast:
+    return make_forecast(COSTS, card, efforts, Workload(**wish), "int4")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -86,19 +87,19 @@ def test_more_effort_stretches_every_time_by_as_much(times: float) -> None:
 @example(0.0, 1.5, 3.0)
 def test_two_sizes_tell_what_is_fixed_and_what_grows(passes: float, times: float, growth: float) -> None:
     """A device that behaves as assumed is found again, whatever the sizes."""
-    effort, costs = Effort(passes, times), [Cost(1e11, 1e9), Cost(1e11 * growth, 1.1e9)]
-    small, large = (Met(effort.seconds(cost, RATE, BANDWIDTH), cost) for cost in costs)
+    effort, costs = RooflineFit(passes, times), [Cost(1e11, 1e9), Cost(1e11 * growth, 1.1e9)]
+    small, large = (Measurement(effort.seconds(cost, RATE, BANDWIDTH), cost) for cost in costs)
 
-    found = Effort.through(small, large, RATE, BANDWIDTH)
+    found = RooflineFit.through(small, large, RATE, BANDWIDTH)
 
     between = Cost(1e11 * (1 + growth) / 2, 1.05e9)
     assert found.seconds(between, RATE, BANDWIDTH) == pytest.approx(effort.seconds(between, RATE, BANDWIDTH), rel=1e-6)
 
 
 def test_sizes_that_are_alike_stretch_both_parts() -> None:
-    met = Met(1.0, Cost(1e11, 1e9))
+    met = Measurement(1.0, Cost(1e11, 1e9))
 
-    found = Effort.through(met, met, RATE, BANDWIDTH)
+    found = RooflineFit.through(met, met, RATE, BANDWIDTH)
 
     assert found.passes == found.times > 0
     assert found.seconds(met.cost, RATE, BANDWIDTH) == pytest.approx(1.0)
@@ -114,7 +115,7 @@ def test_sizes_that_are_alike_stretch_both_parts() -> None:
 def test_a_part_that_noise_would_make_negative_is_nothing(small: float, large: float, nothing: str) -> None:
     cost = Cost(1e12, 1e9)
 
-    found = Effort.through(Met(small, Cost(1e11, 1e9)), Met(large, cost), RATE, BANDWIDTH)
+    found = RooflineFit.through(Measurement(small, Cost(1e11, 1e9)), Measurement(large, cost), RATE, BANDWIDTH)
 
     assert getattr(found, nothing) == 0
     assert found.seconds(cost, RATE, BANDWIDTH) == pytest.approx(large)
@@ -127,7 +128,7 @@ def test_without_a_profile_the_cpu_on_file_is_predicted_as_it_was_measured() -> 
     size, work = tuple(report["size"]), report["workload"]
     found = plan(CARDS["xeon-2"], USUAL["cpu", True], size=size, window=work["window"])
     peers = {row["name"]: row for row in json.loads((RESULTS / "peers-cpu.json").read_text())["rows"]}
-    plain = make_plan(PLAIN, CARDS["xeon-2"], USUAL["cpu", False], Wish(window=1), "bfloat16")
+    plain = make_forecast(PLAIN, CARDS["xeon-2"], USUAL["cpu", False], Workload(window=1), "bfloat16")
 
     assert found.vision == pytest.approx(stages["vision tower"], rel=0.35)
     assert found.append == pytest.approx(stages["append"], rel=0.35)

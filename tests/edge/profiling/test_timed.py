@@ -11,8 +11,9 @@ from edge.engine import positions
 from edge.engine.engine import Engine
 from edge.engine.prompt import stream_suffix
 from edge.hub import POCKET
-from edge.model.config import read_config
-from edge.planning.costs import Costs, Weights
+from edge.models.costs import Weights
+from edge.models.qwen2_vl.config import read_config
+from edge.models.qwen2_vl.costs import Qwen2VLCosts
 from edge.profiling.life import dictation, question
 from edge.profiling.spans import Spans, Stage
 from edge.profiling.timed import APPEND, PATCHIFY, PREFIX, QUESTION, TOKEN, VISION, TimedRunner
@@ -22,7 +23,7 @@ from stream.sources.synthetic import Scene
 SIZE = (112, 168)
 ENGINE = edge.load("pocket")
 CONFIG = read_config(POCKET)
-COSTS = Costs(CONFIG, Weights.planned(CONFIG, None, torch.float32), kv_itemsize=4)
+COSTS = Qwen2VLCosts(CONFIG, Weights.planned(CONFIG, None, torch.float32), kv_itemsize=4)
 
 
 def groups(count: int) -> list[Group]:

@@ -13,23 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantize.checkpoint import Stored
-from quantize.codes import Codes
 from quantize.errors import FormatUnknown
 from quantize.formats import FORMATS, Format, layout, reader, writer
 from quantize.formats.names import spellings
 from quantize.formats.packing import num_words
+from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
 
 @st.composite
-def codes(draw: st.DrawFn) -> Codes:
+def codes(draw: st.DrawFn) -> QuantizedWeight:
     variant = Variant(draw(st.sampled_from([4, 8])), draw(st.sampled_from([32, 64, 128, None])), draw(st.booleans()))
     n = 8 * draw(st.integers(1, 6))
     k = 8 * draw(st.integers(1, 20)) if variant.group is None else variant.group * draw(st.integers(2, 4))
     return numbers(variant, n, k, draw(st.integers(0, 2**31)))
 
 
-def numbers(variant: Variant, n: int, k: int, seed: int = 0) -> Codes:
+def numbers(variant: Variant, n: int, k: int, seed: int = 0) -> QuantizedWeight:
     generator = torch.Generator().manual_seed(seed)
     shape = (n, variant.num_groups(k))
     zeros = torch.randint(0, variant.top + 1, shape, dtype=torch.uint8, generator=generator)
@@ -38,12 +38,12 @@ def numbers(variant: Variant, n: int, k: int, seed: int = 0) -> Codes:
     else:
         zeros[0, 0] = 0  # the middle throughout would be read as symmetric
     values = torch.randint(0, variant.top + 1, (n, k), dtype=torch.uint8, generator=generator)
-    return Codes(variant, values, torch.rand(shape, generator=generator).add(0.01).half(), zeros)
+    return QuantizedWeight(variant, values, torch.rand(shape, generator=generator).add(0.01).half(), zeros)
 
 
 @settings(max_examples=60)
 @given(codes())
-def test_the_same_codes_come_back_from_every_format_that_takes_them(written: Codes) -> None:
+def test_the_same_codes_come_back_from_every_format_that_takes_them(written: QuantizedWeight) -> None:
     names = [name for name in FORMATS if name != "awq" or written.variant.bits == 4]
     for name in names:
         layers = {"lm_head": written.variant}
@@ -57,7 +57,7 @@ def test_the_same_codes_come_back_from_every_format_that_takes_them(written: Cod
 
 @settings(max_examples=60)
 @given(codes())
-def test_the_layout_says_what_pack_will_give(written: Codes) -> None:
+def test_the_layout_says_what_pack_will_give(written: QuantizedWeight) -> None:
     for name in FORMATS:
         if name == "awq" and written.variant.bits != 4:
             continue

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from quantize.codes import Codes
 from quantize.errors import ArtifactDamaged, DoesNotDivide, FormatUnknown
 from quantize.formats.awq import Awq
 from quantize.formats.compressed_tensors import CompressedTensors
 from quantize.formats.gptq import Gptq
+from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
 EIGHT = [0, 1, 2, 3, 4, 5, 6, 7]
@@ -20,7 +20,7 @@ def words(tensor: Tensor) -> list[list[str]]:
     return [[f"{word & 0xFFFFFFFF:08x}" for word in row] for row in tensor.tolist()]
 
 
-def counting(text: str, n: int, k: int) -> Codes:
+def counting(text: str, n: int, k: int) -> QuantizedWeight:
     """Values that differ from row to row and column to column; zeros in the middle, or counting up from 0."""
     variant = Variant.parse(text)
     groups = variant.num_groups(k)
@@ -28,7 +28,7 @@ def counting(text: str, n: int, k: int) -> Codes:
     zeros = torch.full((n, groups), variant.middle, dtype=torch.uint8)
     if not variant.symmetric:
         zeros = torch.arange(n * groups).remainder(variant.top + 1).to(torch.uint8).reshape(n, groups)
-    return Codes(variant, values, torch.arange(1, n * groups + 1).reshape(n, groups).half() / 8, zeros)
+    return QuantizedWeight(variant, values, torch.arange(1, n * groups + 1).reshape(n, groups).half() / 8, zeros)
 
 
 def test_gptq_packs_along_the_inputs_and_stores_a_zero_of_8_as_7() -> None:

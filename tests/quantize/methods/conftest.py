@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from quantize.statistics import Gatherer, Statistics
+from quantize.statistics import HessianAccumulator, Statistics
 
 Layer = tuple[Tensor, Statistics, Tensor]
 
@@ -22,7 +22,7 @@ def _make_layer(n: int, k: int, seed: int = 0, rows: int = 2000) -> Layer:
     weight = 0.02 * randn(n, k) / randn(4, n, k).square().mean(0).sqrt()
     mix = randn(k, k) * torch.exp(-torch.linspace(0, 4, k))[:, None] + 0.1 * torch.eye(k)
     x = randn(rows, k) @ mix * randn(k).exp()
-    gatherer = Gatherer(k)
+    gatherer = HessianAccumulator(k)
     gatherer.add(x, torch.zeros(rows, dtype=torch.bool))
     return weight, gatherer.statistics(), x
 

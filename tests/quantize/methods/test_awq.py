@@ -7,18 +7,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from quantize.codes import Codes
 from quantize.methods import awq as module
 from quantize.methods.awq import awq, fold_linear, fold_norm, scaled, search_scales
 from quantize.methods.rtn import rtn
-from quantize.statistics import Gatherer, Statistics
+from quantize.quantized_weight import QuantizedWeight
+from quantize.statistics import HessianAccumulator, Statistics
 from quantize.variant import Variant
 
 VARIANT = Variant(4, 32)
 
 
 def gathered(x: Tensor) -> Statistics:
-    gatherer = Gatherer(x.shape[1])
+    gatherer = HessianAccumulator(x.shape[1])
     gatherer.add(x, torch.zeros(len(x), dtype=torch.bool))
     return gatherer.statistics()
 
@@ -124,7 +124,7 @@ def test_the_grid_is_chosen_by_the_error_of_the_output(make_layer, text: str) ->
     variant = Variant.parse(text)
     groups = variant.num_groups(128)
 
-    def total(codes: Codes) -> float:
+    def total(codes: QuantizedWeight) -> float:
         errors = (codes.dequantize() - weight).unflatten(1, (groups, -1))
         return float(torch.einsum("rgs,ngs->rgn", x.unflatten(1, (groups, -1)), errors).square().sum())
 

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantize.codes import Codes
 from quantize.errors import DoesNotDivide
 from quantize.methods import METHODS, Method
 from quantize.methods.awq import scaled, search_scales
+from quantize.quantized_weight import QuantizedWeight
 from quantize.statistics import Statistics
 from quantize.variant import BITS, GROUPS, Variant
 
@@ -31,7 +31,7 @@ def inputs(width: int, seed: int = 0) -> Statistics:
     return Statistics(x.T @ x / len(x), x.abs().mean(0), len(x))
 
 
-def check(codes: Codes, variant: Variant, shape: tuple[int, int]) -> None:
+def check(codes: QuantizedWeight, variant: Variant, shape: tuple[int, int]) -> None:
     groups = variant.num_groups(shape[1])
     assert codes.variant == variant and codes.shape == shape
     assert (codes.values.dtype, codes.scales.dtype, codes.zeros.dtype) == (torch.uint8, torch.float16, torch.uint8)

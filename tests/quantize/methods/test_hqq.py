@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from quantize.codes import Codes
 from quantize.methods.hqq import hqq, powers
 from quantize.methods.rtn import rtn
+from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import BITS, GROUPS, Variant
 
 VARIANTS = st.builds(Variant, st.sampled_from(BITS), st.sampled_from(GROUPS), st.booleans())
 
 
-def cost(weight: Tensor, codes: Codes) -> Tensor:
+def cost(weight: Tensor, codes: QuantizedWeight) -> Tensor:
     return powers((weight - codes.dequantize()).unflatten(1, (codes.scales.shape[1], -1)))
 
 
@@ -47,7 +47,7 @@ def test_the_large_weights_are_not_given_up_altogether(make_layer, text: str) ->
     weight, _, x = make_layer(64, 256)
     variant = Variant.parse(text)
 
-    def error(codes: Codes) -> Tensor:
+    def error(codes: QuantizedWeight) -> Tensor:
         return (x @ (codes.dequantize() - weight).T).square().sum()
 
     assert error(hqq(weight, variant)) < 1.1 * error(rtn(weight, variant))

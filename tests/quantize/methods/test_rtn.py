@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from quantize.codes import Codes
 from quantize.methods.grid import SMALLEST, fit, plain, squares, storable
 from quantize.methods.inputs import by_rows
 from quantize.methods.rtn import rtn
+from quantize.quantized_weight import QuantizedWeight
 from quantize.statistics import Statistics
 from quantize.variant import BITS, GROUPS, Variant
 
@@ -39,7 +39,7 @@ def test_every_code_is_the_nearest_for_the_numbers_that_are_stored(variant: Vari
     error = (weight - codes.dequantize()).abs()
     for step in (-1, 1):
         values = (codes.values.int() + step).clamp(0, variant.top).to(torch.uint8)
-        other = Codes(variant, values, codes.scales, codes.zeros)
+        other = QuantizedWeight(variant, values, codes.scales, codes.zeros)
         assert (error <= (weight - other.dequantize()).abs() + 1e-6).all()
 
 
@@ -73,7 +73,7 @@ def test_the_search_lowers_the_error_that_it_is_told_to(text: str) -> None:
     statistics = Statistics(torch.diag(importance.flatten()), importance.flatten().sqrt(), 1)
     cost = squares(importance)
 
-    def total(codes: Codes) -> float:
+    def total(codes: QuantizedWeight) -> float:
         return float(cost((weight - codes.dequantize()).unflatten(1, groups.shape[1:])).sum())
 
     plainly, unknowing, knowing = (

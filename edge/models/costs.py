@@ -1,0 +1,116 @@
+"""What the steps of a model cost: operations and bytes, from its shape alone.
+
+A multiplication and an addition are two operations. Bytes are what must come from memory at least once: weights, keys
+and values; activations stay in caches. Floors, efficiencies and predictions all come from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Protocol, Self
+
+import torch
+
+from edge.models.qwen2_vl.config import Config
+from edge.models.qwen2_vl.model import Qwen2VL
+from quantize.checkpoint import Stored
+from quantize.layer_names import EMBEDDING, HEAD, official_name
+from quantize.variant import Variant
+
+Planned = Callable[[str, tuple[int, int]], Variant | None]
+"""(layer's official name, shape of its matrix) -> how it is stored, or None: as it is computed with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    operations: float
+    nbytes: float
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.operations + other.operations, self.nbytes + other.nbytes)
+
+    def __mul__(self, times: float) -> Cost:
+        return Cost(self.operations * times, self.nbytes * times)
+
+    def floor(self, rate: float, bandwidth: float) -> float:
+        """Seconds that no implementation gets below, at so many operations and bytes per second."""
+        return max(self.operations / rate, self.nbytes / bandwidth)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Bytes of a model's parts, as they are held in memory."""
+
+    vision: int
+    body: int  # the language model's layers
+    head: int  # a tied one is the embedding
+    embedding: int  # 0 where it is tied to the head
+
+    @property
+    def nbytes(self) -> int:
+        return sum(getattr(self, part.name) for part in fields(self))
+
+    @classmethod
+    def planned(cls, config: Config, plan: Planned | None, dtype: torch.dtype) -> Self:
+        """Of a model that need not exist: the plan's layers quantized, the others in `dtype`."""
+        parts = dict.fromkeys((part.name for part in fields(cls)), 0)
+        with torch.device("meta"):
+            model = Qwen2VL(config)
+        for name, weight in model.named_parameters():
+            layer, _, leaf = name.rpartition(".")
+            variant = None
+            if plan is not None and leaf == "weight" and weight.ndim == 2:
+                variant = plan(layer, (weight.shape[0], weight.shape[1]))
+            nbytes = weight.numel() * dtype.itemsize if variant is None else stored_bytes(variant, *weight.shape)
+            parts[_part(layer, config.tie_word_embeddings)] += nbytes
+        return cls(**parts)
+
+    @classmethod
+    def stored(cls, config: Config, tensors: Mapping[str, Stored], dtype: torch.dtype) -> Self:
+        """Of a quantized folder: what is packed as it lies there, and what is not in `dtype`."""
+        parts = dict.fromkeys((part.name for part in fields(cls)), 0)
+        for name, tensor in tensors.items():
+            layer, _, leaf = official_name(name).rpartition(".")
+            is_plain = leaf in ("weight", "bias") and tensor.dtype.is_floating_point
+            nbytes = tensor.nbytes // tensor.dtype.itemsize * dtype.itemsize if is_plain else tensor.nbytes
+            parts[_part(layer, config.tie_word_embeddings)] += nbytes
+        return cls(**parts)
+
+
+def stored_bytes(variant: Variant, n: int, k: int) -> int:
+    """Of an (n, k) matrix as codes: numbers, and for each group a scale of two bytes and a zero of one where the zero
+    is not always the middle."""
+    return n * k * variant.bits // 8 + n * variant.num_groups(k) * (2 if variant.symmetric else 3)
+
+
+def _part(layer: str, tied: bool) -> str:
+    if layer.startswith("visual."):
+        return "vision"
+    if layer == HEAD or (layer == EMBEDDING and tied):
+        return "head"
+    return "embedding" if layer == EMBEDDING else "body"
+
+
+class Costs(Protocol):
+    """Of one model in one variant; each family has formulas of its own."""
+
+    config: Config
+    weights: Weights
+    kv_bytes_per_token: int
+
+    def vision(self, height: int, width: int) -> Cost:
+        """One group of two frames, pixels to embeddings."""
+        ...
+
+    def extend(self, tokens: int, context: int, rows: int = 0) -> Cost:
+        """`tokens` appended to `context` earlier ones, and a prediction after `rows` of them."""
+        ...
+
+    def decode(self, context: int) -> Cost:
+        """One more token."""
+        ...
+
+    def tokens(self, height: int, width: int) -> int:
+        """Of one group."""
+        ...

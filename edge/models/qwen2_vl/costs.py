@@ -1,0 +1,62 @@
+"""What each step of a Qwen2-VL costs, from its shape alone."""
+
+from __future__ import annotations
+
+from edge.models.costs import Cost, Weights
+from edge.models.qwen2_vl.config import Config, VisionConfig
+
+
+class Qwen2VLCosts:
+    """Of one model in one variant."""
+
+    def __init__(self, config: Config, weights: Weights | None = None, kv_itemsize: int = 2) -> None:
+        """Without weights only the operations mean something."""
+        weights = weights or Weights(0, 0, 0, 0)
+        self.config, self.weights = config, weights
+        language = config.language
+        self.kv_bytes_per_token = (
+            2 * language.num_hidden_layers * language.num_key_value_heads * language.head_dim * kv_itemsize
+        )
+        attention = 2 * language.hidden_size * (language.hidden_size + language.num_key_value_heads * language.head_dim)
+        mlp = 3 * language.hidden_size * language.intermediate_size
+        self.body_weights = language.num_hidden_layers * (attention + mlp)
+
+    def vision(self, height: int, width: int) -> Cost:
+        """One group of two frames, pixels to embeddings."""
+        vision = self.config.vision
+        patches = (height // vision.patch_size) * (width // vision.patch_size)
+        linear = 2 * patches * (vision.patch_dim * vision.embed_dim + vision.depth * _block_weights(vision))
+        attention = vision.depth * 4 * patches**2 * vision.embed_dim
+        merger = 2 * (patches / vision.spatial_merge_size**2) * _merger_weights(vision)
+        return Cost(linear + attention + merger, self.weights.vision)
+
+    def extend(self, tokens: int, context: int, rows: int = 0) -> Cost:
+        """`tokens` appended to `context` earlier ones, and a prediction after `rows` of them."""
+        language = self.config.language
+        seen = tokens * (context + (tokens + 1) / 2)
+        attention = 4 * language.num_hidden_layers * language.hidden_size * seen
+        kv = (context + tokens) * self.kv_bytes_per_token
+        body = Cost(2 * self.body_weights * tokens + attention, self.weights.body + kv)
+        return body + self.head(rows) if rows else body
+
+    def head(self, rows: int) -> Cost:
+        language = self.config.language
+        return Cost(2 * language.vocab_size * language.hidden_size * rows, self.weights.head)
+
+    def decode(self, context: int) -> Cost:
+        """One more token."""
+        return self.extend(1, context, rows=1)
+
+    def tokens(self, height: int, width: int) -> int:
+        """Of one group."""
+        cell = self.config.vision.patch_size * self.config.vision.spatial_merge_size
+        return (height // cell) * (width // cell)
+
+
+def _block_weights(vision: VisionConfig) -> int:
+    return int((4 + 2 * vision.mlp_ratio) * vision.embed_dim**2)
+
+
+def _merger_weights(vision: VisionConfig) -> int:
+    width = vision.embed_dim * vision.spatial_merge_size**2
+    return width * (width + vision.hidden_size)

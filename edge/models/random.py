@@ -1,0 +1,118 @@
+"""Models of the true size with random weights: speed and memory do not depend on the values.
+
+Weights have the spread of freshly made ones, so that numbers stay in range through every layer.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edge.errors import ModelNotFound
+from edge.hub import POCKET
+from edge.models.builder import ModelBuilder
+from edge.models.heap import compact_heap
+from edge.models.qwen2_vl.config import Config, parse_config
+from edge.models.qwen2_vl.model import Qwen2VL
+from edge.models.qwen2_vl.shapes import PROCESSOR, published_config
+from quantize.checkpoint import ShardWriter, Stored
+from quantize.errors import OutputFailed
+from quantize.plan import Plan, make_plan
+from quantize.quantized_weight import QuantizedWeight
+from quantize.variant import Variant
+
+SPREAD = 0.02  # standard deviation of weights
+
+Progress = Callable[[int, int, str], object]
+"""How many tensors are done, of how many, and which comes now."""
+
+
+def _silent(done: int, total: int, name: str) -> None:
+    pass
+
+
+def random_plan(variant: str, tied: bool) -> Plan | None:
+    """What "int4", "int8" or a variant such as "int4-g32" means for a whole model: what `edge quantize` would make of
+    it. None for a number type. Raises BadVariant."""
+    if variant in ("bfloat16", "float16", "float32"):
+        return None
+    if variant == "int8":
+        return make_plan("int8", tied=tied)
+    return make_plan("edge", None if variant == "int4" else Variant.parse(variant), tied=tied)
+
+
+def random_model(
+    config: Config, plan: Plan | None, dtype: torch.dtype, device: torch.device, kernel: str = "auto", seed: int = 0
+) -> Qwen2VL:
+    """A model made on the device: layers that the plan quantizes as random codes, the others in `dtype`."""
+    builder = ModelBuilder(config, dtype, device, kernel)
+    numbers = torch.Generator(device).manual_seed(seed)
+    with compact_heap():
+        for name, shape in builder.expected.items():
+            layer, _, leaf = name.rpartition(".")
+            matrix = builder.matrix(layer)
+            variant = None if plan is None or matrix is None else plan(layer, matrix)
+            if variant is None:
+                builder.plain(name, _weight(name, shape, numbers))
+            elif leaf == "weight" and matrix is not None:
+                bias = builder.expected.get(f"{layer}.bias")
+                codes = _codes(variant, matrix, numbers)
+                builder.quantized(layer, codes, None if bias is None else _weight(f"{layer}.bias", bias, numbers))
+    return builder.finish()
+
+
+def write_random_folder(shape: str, folder: Path, seed: int = 0, progress: Progress = _silent) -> None:
+    """A model folder of a published shape, in bfloat16, for tools that want files. Takes what the model takes on disk
+    (2b: 4.4 GB). It is there when it is whole, and not before. Raises ModelNotFound for a shape that is not one or a
+    folder that is there, OutputFailed."""
+    content = published_config(shape)
+    if folder.exists():
+        raise ModelNotFound(f"{folder} is there already; name another folder, or remove it.")
+    with torch.device("meta"):
+        model = Qwen2VL(parse_config(content))
+    shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
+    partial = folder.with_name(f"{folder.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a run that was stopped: its numbers are quickly made again
+        partial.mkdir(parents=True)
+        _write(content, shapes, partial, seed, progress)
+        partial.rename(folder)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise OutputFailed(f"{folder} could not be written: {error}.") from None
+
+
+def _write(
+    content: dict[str, Any], shapes: Mapping[str, tuple[int, ...]], folder: Path, seed: int, progress: Progress
+) -> None:
+    numbers = torch.Generator().manual_seed(seed)
+    with ShardWriter(folder, {name: Stored(torch.bfloat16, shape) for name, shape in shapes.items()}) as shards:
+        for done, (name, size) in enumerate(shapes.items()):
+            progress(done, len(shapes), name)
+            shards.write(name, _weight(name, size, numbers).bfloat16())
+    for path in POCKET.iterdir():
+        if path.suffix == ".json":
+            shutil.copy(path, folder / path.name)
+    (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")
+    (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR, indent=2) + "\n")
+
+
+def _weight(name: str, shape: tuple[int, ...], numbers: torch.Generator) -> Tensor:
+    if "norm" in name or ".ln_q." in name:
+        return torch.ones(shape) if name.endswith("weight") else torch.zeros(shape)
+    return torch.empty(shape, device=numbers.device).normal_(0, SPREAD, generator=numbers)
+
+
+def _codes(variant: Variant, shape: tuple[int, int], numbers: torch.Generator) -> QuantizedWeight:
+    n, k = shape
+    device, groups = numbers.device, variant.num_groups(k)
+    values = torch.randint(variant.top + 1, shape, dtype=torch.uint8, generator=numbers, device=device)
+    step = SPREAD * 12**0.5 / variant.top  # numbers that are all equally likely spread over 1 / sqrt(12) of their range
+    scales = torch.full((n, groups), step, dtype=torch.float16, device=device)
+    return QuantizedWeight(variant, values, scales, torch.full_like(scales, variant.middle, dtype=torch.uint8))

@@ -1,0 +1,69 @@
+"""How much memory a stream takes, from shapes: known before anything is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from edge.errors import DoesNotFit
+from edge.models.costs import Costs
+from edge.models.qwen2_vl.config import Config
+
+TEXT_TOKENS = 384  # room for the prompt's text, a question and an answer (256 + 128)
+OVERHEAD = {"cpu": 450 << 20, "cuda": 700 << 20}  # bytes: Python and PyTorch; a CUDA context and cuBLAS's workspace
+# Bytes that are not given back between steps: on a CPU what glibc's heap keeps, and a matrix unpacked for a product.
+KEPT = {"cpu": (64 << 20) + (32 << 20), "cuda": 0}
+FLOAT, HALF = 4, 2  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBudget:
+    """Bytes."""
+
+    weights: int
+    kv: int  # keys and values of the window, a question and an answer
+    activations: int  # at the worst moment, with what allocators keep of earlier ones
+    overhead: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.kv + self.activations + self.overhead
+
+    def to_dict(self) -> dict[str, int]:
+        return {**asdict(self), "total": self.total}
+
+    def check(self, available: int, what: str) -> None:
+        """Raises DoesNotFit with the number of bytes short."""
+        if self.total > available:
+            raise DoesNotFit(
+                f"{what} needs {_mb(self.total)} ({_mb(self.weights)} of weights), and {_mb(available)} are free: "
+                f"{self.total - available} bytes short. Choose a smaller variant, a shorter window or smaller pictures."
+            )
+
+
+def predict_memory(
+    costs: Costs, size: tuple[int, int], window: int, overhead: int, streams: int = 1, itemsize: int = HALF,
+    kept: int = 0,
+) -> MemoryBudget:  # fmt: skip
+    """Of `streams` streams with windows of so many groups of two frames, (height, width), for one set of weights."""
+    capacity = window * costs.tokens(*size) + TEXT_TOKENS
+    return MemoryBudget(
+        weights=costs.weights.nbytes,
+        kv=streams * capacity * costs.kv_bytes_per_token,
+        activations=_activations(costs.config, size, costs.tokens(*size), itemsize) + kept,
+        overhead=overhead,
+    )
+
+
+def _activations(config: Config, size: tuple[int, int], tokens: int, itemsize: int) -> int:
+    """The larger of the vision tower's and the language model's, each at its widest layer, and the logits of a row."""
+    vision, language = config.vision, config.language
+    patches = (size[0] // vision.patch_size) * (size[1] // vision.patch_size)
+    pixels = 2 * patches * vision.patch_dim * FLOAT  # normalized, and in order
+    tower = pixels + patches * itemsize * round((2 + 3 * vision.mlp_ratio) * vision.embed_dim)
+    prefill = tokens * itemsize * (3 * language.intermediate_size + 2 * language.hidden_size)
+    logits = language.vocab_size * (itemsize + FLOAT)
+    return max(tower, prefill) + logits
+
+
+def _mb(nbytes: int) -> str:
+    return f"{nbytes / 1e6:.0f} MB"

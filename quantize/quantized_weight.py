@@ -1,0 +1,58 @@
+"""One quantized matrix as plain numbers: what every method gives and every format and kernel takes.
+
+Knows no method and no packing. A weight at (n, k) is `scales[n, g] * (values[n, k] - zeros[n, g])`
+with g the group that k falls into; groups are consecutive (no stored reordering).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from quantize.errors import NotFinite
+from quantize.variant import Variant
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QuantizedWeight:
+    variant: Variant
+    values: Tensor  # (n, k) uint8, 0 to variant.top
+    scales: Tensor  # (n, groups) float16, as they are stored; never zero
+    zeros: Tensor  # (n, groups) uint8; variant.middle throughout when symmetric
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        n, k = self.values.shape
+        return n, k
+
+    def dequantize(self) -> Tensor:
+        """The matrix that these numbers mean, (n, k) float32."""
+        groups = self.scales.shape[1]
+        values = self.values.unflatten(1, (groups, -1)).float()
+        weight: Tensor = (values - self.zeros[:, :, None].float()) * self.scales[:, :, None].float()
+        return weight.flatten(1)
+
+    def split(self, rows: int) -> Iterator[QuantizedWeight]:
+        """The matrix a few rows at a time."""
+        for parts in zip(*(part.split(rows) for part in (self.values, self.scales, self.zeros)), strict=True):
+            yield QuantizedWeight(self.variant, *parts)
+
+    def equal(self, other: QuantizedWeight) -> bool:
+        """Whether every number is the same, to the bit."""
+        return self.variant == other.variant and all(
+            torch.equal(getattr(self, name), getattr(other, name)) for name in ("values", "scales", "zeros")
+        )
+
+
+def check_finite(name: str, weight: Tensor) -> None:
+    """Raises NotFinite naming the layer and the first bad place."""
+    bad = ~torch.isfinite(weight)
+    if bad.any():
+        first = tuple(bad.nonzero()[0].tolist())
+        raise NotFinite(
+            f"{name} holds {int(bad.sum())} numbers that are not finite, the first {weight[first].item()} at {first}. "
+            "The checkpoint is damaged, or was saved after an overflow; fetch it again."
+        )

@@ -1,0 +1,58 @@
+"""The way through the blocks, one at a time, is the model's own forward pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from edge.cache import KVCache
+from edge.calibration.block_runners import Route, lead
+from edge.calibration.prompts import Layout, Prompt, Spoken
+from edge.engine.tokenizer import Tokenizer
+from edge.hub import POCKET
+from edge.models.qwen2_vl.config import read_config
+from edge.models.weights import load_model
+from quantize.checkpoint import Checkpoint
+from quantize.layer_names import official_name
+
+CONFIG, CPU = read_config(POCKET), torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def prompt() -> Prompt:
+    frames = np.random.default_rng(0).integers(0, 256, (2, 2, 112, 140, 3), dtype=np.uint8)
+    spoken = Spoken("video", tuple(frames), "Describe the video.", "A small red circle moves left.")
+    return Layout(Tokenizer.load(POCKET), 28, CONFIG.video_token_id).prompt(spoken)
+
+
+def test_block_by_block_equals_the_model_whole(prompt: Prompt) -> None:
+    model = load_model(POCKET, CONFIG, torch.float64, CPU)
+    with torch.inference_mode():
+        x = model.embed(torch.from_numpy(prompt.tokens))
+        seen = model.encode(torch.from_numpy(np.stack(prompt.groups))).flatten(0, 1)
+        x = x.masked_scatter(torch.from_numpy(prompt.vision)[:, None], seen)
+        cache = KVCache(CONFIG.language, len(x), torch.float64, CPU)
+        expected = model.extend(cache, x, torch.from_numpy(prompt.positions))
+
+        checkpoint = Checkpoint(POCKET)
+        names = [official_name(name) for name in checkpoint.files]
+        route = Route(CONFIG, [prompt], checkpoint.tensor, CPU, torch.float64)
+        runners, (x,) = lead(route, names)
+        for runner in runners:
+            x = runner.run(runner.load(), 0, x)
+        assert torch.allclose(model.model.norm(x[0]), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_every_linear_layer_but_the_head_is_on_the_way(prompt: Prompt) -> None:
+    checkpoint = Checkpoint(POCKET)
+    names = [official_name(name) for name in checkpoint.files]
+    runners, _ = lead(Route(CONFIG, [prompt], checkpoint.tensor, CPU, torch.float32), names)
+    passed = {layer for runner in runners for layer in runner.block.layer_names()}
+    matrices = {
+        name.removesuffix(".weight")
+        for name, stored in zip(names, checkpoint.stored.values(), strict=True)
+        if len(stored.shape) == 2
+    }
+    assert matrices - passed == {"model.embed_tokens"}
+    assert passed <= matrices

@@ -1,0 +1,106 @@
+"""Memory and energy over time, with what tells them replaced."""
+
+from __future__ import annotations
+
+import mmap
+import sys
+import threading
+
+import pytest
+import torch
+
+from edge.profiling import energy
+from edge.profiling.memory_usage import Timeline, beside, free, taken, total
+
+CPU = torch.device("cpu")
+SIZE = 64 << 20
+
+
+def test_what_is_taken_shows_in_the_peak() -> None:
+    before = taken(CPU)
+    with Timeline(CPU, every=0.001) as timeline:
+        block = mmap.mmap(-1, SIZE)  # from the system itself: an allocator may have as much lying about
+        block.write(b"1" * SIZE)
+        seen = len(timeline.points)
+        deadline = threading.Event()
+        while len(timeline.points) < seen + 2:
+            deadline.wait(0.001)
+    block.close()
+    assert timeline.peak - before >= 0.9 * SIZE
+    assert 0 < free(CPU) < total(CPU)
+
+
+def test_joules_are_watts_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(100))
+    monkeypatch.setattr(energy.time, "perf_counter", lambda: float(next(clock)))
+    meter = energy.Energy(lambda: 10.0)
+    for _ in range(10):
+        meter._note()
+
+    assert meter.joules(2.0, 5.5) == pytest.approx(35.0)
+
+
+def test_a_cpu_has_no_meter_and_says_so() -> None:
+    with pytest.raises(energy.NoPower, match="a CPU's power is not read"):
+        energy.power_meter(CPU)
+
+
+def test_without_nvml_it_is_said_that_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+
+    with pytest.raises(energy.NoPower, match="nvidia-ml-py is not installed"):
+        energy.power_meter(torch.device("cuda"))
+
+
+class FakeNvml:
+    """As much of pynvml as is asked for."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, watts: float | None) -> None:
+        self.watts, self.asked = watts, ""
+
+    def nvmlInit(self) -> None: ...
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+        self.asked = uuid
+        return uuid
+
+    def nvmlDeviceGetPowerUsage(self, handle: str) -> float:
+        if self.watts is None:
+            raise self.NVMLError("Not Supported")
+        return 1000 * self.watts
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    properties = type("Properties", (), {"uuid": "abc"})
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    return torch.device("cuda", 1)
+
+
+def test_power_is_that_of_the_device_itself_by_its_own_name(monkeypatch: pytest.MonkeyPatch, gpu: torch.device) -> None:
+    nvml = FakeNvml(watts=250.0)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+
+    assert energy.power_meter(gpu)() == 250.0
+    assert nvml.asked == "GPU-abc"
+
+
+def test_a_gpu_that_does_not_tell_its_power_is_said(monkeypatch: pytest.MonkeyPatch, gpu: torch.device) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(watts=None))
+
+    with pytest.raises(energy.NoPower, match="NVML: Not Supported"):
+        energy.power_meter(gpu)
+
+
+def test_what_lies_beside_what_is_used_is_told_of_a_gpu_alone(
+    monkeypatch: pytest.MonkeyPatch, gpu: torch.device
+) -> None:
+    told = {"max_memory_reserved": 50, "max_memory_allocated": 40, "memory_reserved": 45, "mem_get_info": (30, 100)}
+    for name, value in told.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+
+    assert beside(CPU) == {}
+    assert beside(gpu) == {"allocator_overhead": 10, "beside_pytorch": 25}
