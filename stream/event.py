@@ -46,7 +46,7 @@ class Event:
     clock: str
     age: float  # seconds from the capture of the newest frame to publication
     text: str
-    finish: str  # "stop", "length" or "loop"
+    finish: str  # "stop", "length", "loop" or "cancelled"
     boxes: tuple[Box, ...] = ()  # in the window's newest frame
     answer: str | None = None  # "yes" or "no", where the task asks for that
     p_yes: float | None = None  # probability of yes, where the task asks for that

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engine import positions
-from edge.engine.prompt import Slot, lay_out
+from edge.engine.prompt import Slot, lay_out, prompt_positions
 from edge.engine.tokenizer import Tokenizer
 from edge.media.limits import Limits
 from edge.media.visual import FramePair, load_image
+from edge.models.family import Positions, Tokens
+from edge.models.qwen2_vl.layout import LAYOUT
 from edge.pocket.lessons import lessons, observe
-from edge.runners import Positions, Tokens
 from quantize.errors import NothingToCalibrate
 from stream.errors import StreamError
 from stream.resize import resize
@@ -67,7 +67,7 @@ class Layout:
 
     def prompt(self, spoken: Spoken) -> Prompt:
         content = [{"type": spoken.kind}, {"type": "text", "text": spoken.question}]
-        parts = lay_out(self.tokenizer, [{"role": "user", "content": content}])
+        parts = lay_out(self.tokenizer, LAYOUT, [{"role": "user", "content": content}])
         if spoken.answer:
             parts.append(self.tokenizer.encode(f"{spoken.answer}<|im_end|>"))
         rows, columns = (side // self.cell for side in spoken.groups[0].shape[1:3])
@@ -82,7 +82,7 @@ class Layout:
                 shapes.append(len(part))
                 rows_of_tokens.append(part)
         tokens = np.concatenate(rows_of_tokens)
-        return Prompt(spoken.groups, tokens, positions.prompt(shapes), tokens == self.video_token)
+        return Prompt(spoken.groups, tokens, prompt_positions(LAYOUT, shapes), tokens == self.video_token)
 
 
 def drawn(count: int, seed: int, limits: Limits, max_pixels: int) -> Iterator[Spoken]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -23,8 +23,9 @@ from edge.calibration.prompts import Layout, Prompt, digest, drawn, from_folder
 from edge.commands.watch import Pace
 from edge.engine.tokenizer import Tokenizer
 from edge.media.limits import Limits
-from edge.models.qwen2_vl.config import Config, read_config
-from edge.runners.pytorch import choose_device, choose_dtype
+from edge.models.architecture import Config, read_config
+from edge.models.qwen2_vl.config import Config as Qwen2VLConfig
+from edge.runners.device_policy import choose_device, choose_dtype
 from quantize.calibrate import Store, calibrate
 from quantize.checkpoint import Checkpoint
 from quantize.errors import AlreadyQuantized, BadPlan
@@ -160,7 +161,11 @@ def _calibrated(
     chosen = choose_device(device)
     names = {official_name(name): name for name in checkpoint.files}
     route = Route(
-        config, prompts, lambda name: checkpoint.tensor(names[name]), chosen, choose_dtype(config.dtype, chosen)
+        cast(Qwen2VLConfig, config),
+        prompts,
+        lambda name: checkpoint.tensor(names[name]),
+        chosen,
+        choose_dtype(config.dtype, chosen),
     )
     runners, patches = lead(route, list(names))
     calibrate(runners, patches, plan, method, store, fold=order.method == "awq", progress=progress)

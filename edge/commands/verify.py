@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from edge.errors import ModelError
-from edge.models.qwen2_vl.config import read_config
+from edge.models.architecture import read_config
 from edge.models.weights import load_model
 from quantize.checkpoint import Checkpoint
 from quantize.errors import CheckpointUnreadable, NotFinite

@@ -23,7 +23,7 @@ from edge.commands.quantize import Order, quantize_model
 from edge.commands.verify import verify_folder
 from edge.errors import WrongArchitecture
 from edge.hub import POCKET
-from edge.models.qwen2_vl.config import parse_config
+from edge.models.architecture import parse_config
 from edge.models.qwen2_vl.model import Qwen2VL
 from quantize.errors import (
     AlreadyQuantized,

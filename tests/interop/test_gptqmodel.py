@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from edge.cache import KVCache
 from edge.calibration.prompts import Layout, Prompt, Spoken
 from edge.commands.quantize import Order, quantize_model
-from edge.engine import positions
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
-from edge.models.qwen2_vl.config import read_config
+from edge.models.architecture import read_config
+from edge.models.qwen2_vl.layout import LAYOUT
 from edge.models.qwen2_vl.model import Qwen2VL
 from edge.models.qwen2_vl.patches import normalize, patchify
 from edge.models.weights import load_model
@@ -382,7 +382,7 @@ def seen(kind: str, pairs: NDArray[np.uint8], question: str, answer: str) -> Pro
 
 def said(text: str) -> Prompt:
     tokens = Tokenizer.load(POCKET).encode(text)
-    return Prompt((), tokens, positions.text(0, len(tokens)), np.zeros(len(tokens), dtype=bool))
+    return Prompt((), tokens, LAYOUT.text_positions(0, len(tokens)), np.zeros(len(tokens), dtype=bool))
 
 
 ANSWER = "A small red circle moves left. A large blue square stands still."
@@ -399,8 +399,8 @@ def our_logits(model: Qwen2VL, prompt: Prompt) -> Tensor:
     if prompt.groups:
         pictures = model.encode(torch.from_numpy(np.stack(prompt.groups))).flatten(0, 1)
         x = x.masked_scatter(torch.from_numpy(prompt.vision)[:, None], pictures)
-    cache = KVCache(model.config.language, len(x), x.dtype, CPU)
-    return model.logits(model.extend(cache, x, torch.from_numpy(prompt.positions)))
+    cache = KVCache(model.config.cache_shape, len(x), x.dtype, CPU)
+    return model.logits(model.extend([(cache, len(x))], x, torch.from_numpy(prompt.positions)))
 
 
 @torch.inference_mode()

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from edge.calibration.prompts import LONGEST, Layout, Prompt, Spoken, digest, drawn, from_folder
-from edge.engine import positions
-from edge.engine.prompt import stream_prefix, stream_suffix
+from edge.engine.prompt import prompt_positions, stream_prefix, stream_suffix
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
 from edge.media.limits import Limits
-from edge.models.qwen2_vl.config import read_config
+from edge.models.architecture import read_config
+from edge.models.qwen2_vl.layout import LAYOUT
 from quantize.errors import NothingToCalibrate
 from stream.clip import write_clip
 from stream.sources.synthetic import Scene
@@ -36,13 +36,13 @@ def shown(layout: Layout) -> list[Prompt]:
 def test_a_prompt_is_laid_out_as_a_stream_asks_it(layout: Layout) -> None:
     spoken = next(drawn(1, 0, LIMITS, MAX_PIXELS))
     prompt, tokenizer = layout.prompt(spoken), layout.tokenizer
-    prefix, suffix = stream_prefix(tokenizer), stream_suffix(tokenizer, spoken.question)
+    prefix, suffix = stream_prefix(tokenizer, LAYOUT), stream_suffix(tokenizer, LAYOUT, spoken.question)
     rows, columns = (side // 28 for side in spoken.groups[0].shape[1:3])
     video, answer = len(spoken.groups) * rows * columns, tokenizer.encode(f"{spoken.answer}<|im_end|>")
     assert prompt.tokens[~prompt.vision].tolist() == [*prefix, *suffix, *answer]
     assert prompt.vision.nonzero()[0].tolist() == list(range(len(prefix), len(prefix) + video))
     parts = [len(prefix), (len(spoken.groups), rows, columns), len(suffix), len(answer)]
-    assert np.array_equal(prompt.positions, positions.prompt(parts))
+    assert np.array_equal(prompt.positions, prompt_positions(LAYOUT, parts))
 
 
 def test_equal_seeds_show_the_same_and_others_something_else(layout: Layout, shown: list[Prompt]) -> None:
