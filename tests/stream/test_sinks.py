@@ -12,7 +12,7 @@ from rich.console import Console
 
 from stream.event import Box, Event
 from stream.sinks import SINKS, SinkUnwritable
-from stream.sinks.draw import MAX_WIDTH, PALETTE, Sheet
+from stream.sinks.draw import BAR, MAX_WIDTH, PALETTE, Sheet
 from stream.sinks.fanout import FanOut
 from stream.sinks.jsonl import JsonlSink
 from stream.sinks.overlay import OverlaySink
@@ -253,6 +253,17 @@ def test_one_colour_per_label_and_words_that_fit():
     assert (sheet.width, sheet.height) == (448, 336)
     assert (sheet.draw(PICTURE, [many, EVENT]) == first).all()
     assert (PICTURE == 90).all()  # what it was given is left as it was
+
+
+def test_a_sentence_without_spaces_is_broken_into_lines_and_not_cut():
+    sheet = Sheet(PICTURE, 1)
+    short, long = (sheet.draw(PICTURE, [replace(EVENT, text="x" * num, boxes=())]) for num in (30, 80))
+    first, second = (sheet.height + sheet.margin + sheet.line_height * line for line in (1, 2))
+    right = sheet.width // 2
+
+    assert (short[second : second + sheet.line_height, right:] == BAR).all()
+    assert (long[second : second + sheet.line_height, :right] != BAR).any()
+    assert (long[first : first + sheet.line_height, right:] != BAR).any()
 
 
 def test_huge_pictures_are_made_smaller():
