@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from stream.errors import NoPictureYet, NotWatched
@@ -116,7 +117,7 @@ class Asker:
         """Asks every task about the window as it stands, and publishes what is said until the session is stopped."""
         self.is_unanswered = False
         for task in self._tasks:
-            event = self._ask(task, self.num_events, lambda piece, task=task: self._on_text(task, piece))
+            event = self._ask(task, self.num_events, partial(self._on_text, task))
             if event is None:
                 return
             assert self._picture is not None  # an event speaks of a window, and a window has groups

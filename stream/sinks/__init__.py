@@ -37,6 +37,9 @@ class EventsLost(StreamError):
 
 
 class Sink(Protocol):
+    """All calls come from one thread, one after the other. What is raised is counted and logged, and ends nothing;
+    ReaderGone ends the watching in good order."""
+
     def publish(self, event: Event, picture: Pixels) -> None:
         """`picture` is the newest frame the event speaks of, at the source's own size."""
         ...

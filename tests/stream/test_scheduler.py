@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from stream.errors import ConnectionFailed, NotWatched
+from stream.errors import ConnectionFailed, NoPictureYet, NotWatched
 from stream.scheduler import Scheduler
 from stream.session import Session
 from stream.tasks.describe import Describe
@@ -246,6 +246,45 @@ def test_a_question_wakes_an_idle_house(house):
     assert said == ["Nothing happens."] * 2
     assert last.done()
     assert last.exception(0) is None or isinstance(last.exception(0), NotWatched)
+
+
+def test_many_askers_at_once_all_get_an_answer_or_a_reason(house):
+    """Some ask while it runs, some while it ends, some afterwards."""
+    answers, started = [], threading.Event()
+    for name in ("a", "b"):
+        house.add(name, silence(), on_append=lambda group: started.set())
+
+    def ask(name):
+        started.wait(LONG)
+        answers.extend(house.sessions[name].ask(QUESTION) for _ in range(50))
+        if name == "a":
+            house.scheduler.stop()
+
+    askers = [threading.Thread(target=ask, args=(name,)) for name in ("a", "b", "a", "b")]
+    for asker in askers:
+        asker.start()
+    house.scheduler.run()
+    for asker in askers:
+        asker.join()
+
+    assert len(answers) == 200
+    assert all(answer.done() for answer in answers)
+    assert {type(answer.exception(0)) for answer in answers} <= {type(None), NotWatched, NoPictureYet}
+
+
+def test_a_session_that_cannot_be_opened_by_a_defect_closes_all(house):
+    class Full(FakeEngine):
+        def open(self, max_groups):
+            raise MemoryError
+
+    source = silence()
+    house.add("sound", silence())
+    house.scheduler.add(Session(source, Full(), [], fps=2, window=4, size=(28, 28), name="broken"))
+    with pytest.raises(MemoryError):
+        house.scheduler.run()
+
+    assert sorted(house.ended) == [("broken", "defect"), ("sound", "stopped")]
+    assert source.closed and house.sources["sound"].closed
 
 
 def test_a_goodbye_that_takes_long_keeps_nobody_waiting(house):
