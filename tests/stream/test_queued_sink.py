@@ -5,12 +5,13 @@ import threading
 import pytest
 
 from stream.event import Event
-from stream.session import Session
+from stream.session import Session, Step
 from stream.sinks import ReaderGone
 from stream.sinks.fanout import FanOut
 from stream.sinks.queued import BEHIND, PATIENCE, ROOM, QueuedSink
 from stream.tasks.describe import Describe
 from stream.testing import FakeEngine, FakeSink, FakeSource, frame, frames
+from stream.wakeup import Wakeup
 
 LONG = 20.0  # seconds; only a failing test waits that long
 PICTURE = frame(0.0).pixels
@@ -225,23 +226,27 @@ def test_a_dead_sink_delays_no_answer_of_a_live_source_and_loses_nothing_silentl
     assert summary.sink_dropped >= number - ROOM - 1
 
 
-def test_a_file_waits_for_a_sink_that_is_behind_and_loses_nothing(blocked):
-    """The sink is released once the engine rests, which it does with the queue not yet full."""
-    count = 2 * ROOM
-    watching = session(FakeSource(frames(2 * count, 2.0)), [blocked])
-    resting = watching._resting_until
-
-    def rest():
-        until = resting()
-        if until > 0:
-            blocked.released.set()
-        return until
-
-    watching._resting_until = rest
-    summary = watching.run()
+def test_a_file_rests_while_a_sink_is_behind_and_loses_nothing(blocked, monkeypatch):
+    monkeypatch.setattr("stream.reader.FILE_ROOM", 1000)  # all groups are there, so that only the sink makes it rest
+    count, wakeup = 2 * ROOM, Wakeup()
+    source = FakeSource(frames(2 * count, 2.0))
+    watching = session(source, [blocked])
+    watching.open(wakeup.set)
+    assert source.delivered.wait(LONG)
+    watching.step()
+    assert blocked.reached.wait(LONG)
+    while watching.step() is Step.WORKED:
+        pass
+    assert watching.summary().events == BEHIND + 1  # the sink has one of them in hand
+    assert watching.ready_at() < float("inf")  # for ever it will not wait
+    blocked.released.set()
+    while (step := watching.step()) is not Step.ENDED:
+        if step is Step.IDLE:
+            wakeup.wait(LONG)
+    watching.close()
 
     assert blocked.numbers == list(range(count))
-    assert (summary.events, summary.sink_errors, summary.sink_dropped) == (count, 0, 0)
+    assert (watching.summary().sink_errors, watching.summary().sink_dropped) == (0, 0)
 
 
 def test_a_file_does_not_wait_for_ever_for_a_dead_sink(blocked, monkeypatch):

@@ -191,6 +191,25 @@ def test_sessions_come_and_go_while_it_runs(house):
     assert house.ended == [("first", "stopped"), ("second", "stopped")]
 
 
+def test_a_sleeping_scheduler_wakes_for_the_earliest_end():
+    sessions = {
+        seconds: Session(
+            FakeSource([threading.Event()], live=True),
+            FakeEngine(),
+            [],
+            fps=2,
+            window=4,
+            size=(28, 28),
+            duration=seconds,
+        )
+        for seconds in (0.05, 0.01)
+    }
+    ended = []
+    Scheduler(sessions.values(), on_end=lambda session: ended.append(session.summary().ended)).run()
+
+    assert ended == ["STREAM_TIMEOUT"] * 2
+
+
 def test_without_sessions_it_ends_at_once():
     Scheduler().run()
 
