@@ -116,9 +116,10 @@ class Context:
         )
 
     def close(self) -> None:
-        """Gives back what the stream holds on the device. The context may be used again, and then begins anew."""
-        self._end_turn()
-        self._cache, self._grid, self._newest, self._seen = None, (0, 0), None, []
+        """Gives back what the stream holds on the device. Idempotent; a closed context may begin anew."""
+        self._turn += 1
+        self._seen, self._grid = [], (0, 0)
+        self._cache = self._newest = None
 
     def _ask(self, question: str, sampling: Sampling) -> Prefill:
         if not self._seen:

@@ -1,5 +1,7 @@
+import contextlib
 import io
 import json
+import os
 import time
 from dataclasses import replace
 from datetime import datetime
@@ -11,12 +13,11 @@ import pytest
 from rich.console import Console
 
 from stream.event import Box, Event
-from stream.sinks import SINKS, SinkUnwritable
+from stream.sinks import SINKS, ReaderGone, SinkUnwritable
 from stream.sinks.draw import BAR, MAX_WIDTH, PALETTE, Sheet
-from stream.sinks.fanout import FanOut
 from stream.sinks.jsonl import JsonlSink
 from stream.sinks.overlay import OverlaySink
-from stream.sinks.stdout import StdoutSink, line, stream_time, when
+from stream.sinks.stdout import PipeConsole, StdoutSink, line, stream_time, when
 
 EVENT = Event(
     stream="door",
@@ -95,6 +96,17 @@ def test_json_lines_are_whole_events():
     text = printed(lambda console: StdoutSink(json=True, console=console), EVENT, long)
 
     assert [Event.from_dict(json.loads(row)) for row in text.splitlines()] == [EVENT, long]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_reader_that_has_gone_is_told_apart_from_an_error(as_json):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with contextlib.suppress(BrokenPipeError), open(writing, "w", buffering=1) as pipe:
+        sink = StdoutSink(as_json, PipeConsole(file=pipe))
+        for say in (lambda: sink.publish(EVENT, PICTURE), sink.close):
+            with pytest.raises(ReaderGone):
+                say()
 
 
 @pytest.mark.parametrize(
@@ -228,20 +240,28 @@ def test_an_older_video_stays_until_there_is_a_picture_to_replace_it(tmp_path):
     assert len(pictures(path)) == 1
 
 
-def test_a_full_disk_is_counted_when_it_is_full_and_costs_the_newest_pictures_only(tmp_path, caplog, largest_file):
+def test_a_full_disk_is_said_when_it_is_full_and_costs_the_newest_pictures_only(tmp_path, largest_file):
     sink = OverlaySink(tmp_path / "seen.mp4")
-    sinks = FanOut([sink])
+    refused = []
+
+    def publish(number):
+        try:
+            sink.publish(at(number), NOISE)
+        except SinkUnwritable as error:
+            refused.append(error)
+
     with largest_file(300_000):
-        published = next(number for number in count(1) if sinks.publish(at(number), NOISE) or sinks.errors)
+        published = next(number for number in count(1) if publish(number) or refused)
         shown = len(pictures(sink.path))
-        sinks.publish(at(published + 1), NOISE)
-    sinks.close()
+        publish(published + 1)
+    with pytest.raises(SinkUnwritable):
+        sink.close()
 
     assert published > 4
     assert shown >= published - 3  # one not yet drawn, one whose end was not known, one for which there was no room
     assert len(pictures(sink.path)) == shown
-    assert sinks.errors == 3  # each of the last three pictures
-    assert "SinkUnwritable" in caplog.text and "seen.mp4: the disk took no more (File too large)" in caplog.text
+    assert len(refused) == 2
+    assert "seen.mp4: the disk took no more (File too large)" in str(refused[0])
 
 
 def test_one_colour_per_label_and_words_that_fit():

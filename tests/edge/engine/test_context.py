@@ -362,3 +362,16 @@ def test_a_closed_context_holds_nothing_and_may_begin_anew(runner, make_group, t
         context.answer("What?")
     context.append(make_group(5))
     assert context.window is not None and context.window.first == 5
+
+
+def test_a_closed_context_holds_nothing_and_its_last_reply_is_over(runner, context, make_group) -> None:
+    context.append(make_group(0))
+    reply = context.answer("What?")
+    context.close()
+    context.close()
+
+    assert context.window is None
+    with pytest.raises(NothingSeen):
+        context.answer("What?")
+    with pytest.raises(RuntimeError, match="is over"):
+        reply.read()
