@@ -22,8 +22,7 @@ def normalize(frames: Tensor) -> Tensor:
     Scaling to 0..1 is folded into the two constants, as the torchvision processors of transformers
     do, so that the result equals theirs bit for bit.
     """
-    mean = torch.tensor(MEAN, device=frames.device)[:, None, None] * 255
-    std = torch.tensor(STD, device=frames.device)[:, None, None] * 255
+    mean, std = (torch.tensor(numbers)[:, None, None].to(frames.device) * 255 for numbers in (MEAN, STD))
     return (frames.float() - mean) / std
 
 
