@@ -13,7 +13,7 @@ from edge.runners import RUNNERS
 RANDOM = "random:"  # and a shape, in the place of a model's name
 
 
-def load_engine(model: str, *, device: str, dtype: str, runner: str) -> Engine:
+def load_engine(model: str, *, device: str = "auto", dtype: str = "auto", runner: str = "pytorch") -> Engine:
     """See `edge.load`."""
     if model.startswith(RANDOM):
         return random_engine(model.removeprefix(RANDOM), "bfloat16", device=device, dtype=dtype, runner=runner)
@@ -23,7 +23,9 @@ def load_engine(model: str, *, device: str, dtype: str, runner: str) -> Engine:
     return Engine(loaded, Tokenizer.load(folder), name=model, limits=Limits.load(folder))
 
 
-def random_engine(shape: str, variant: str, *, device: str, dtype: str, runner: str, seed: int = 0) -> Engine:
+def random_engine(
+    shape: str, variant: str, *, device: str = "auto", dtype: str = "auto", runner: str = "pytorch", seed: int = 0
+) -> Engine:
     """See `edge.random_model`."""
     runner_class = pkgutil.resolve_name(RUNNERS.get(runner, runner))
     made = runner_class.random(shape, variant, device=device, dtype=dtype, seed=seed)

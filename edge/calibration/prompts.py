@@ -22,7 +22,8 @@ from edge.engine import positions
 from edge.engine.prompt import Slot, lay_out
 from edge.engine.tokenizer import Tokenizer
 from edge.media.limits import Limits
-from edge.media.visual import FramePair, load_image
+from edge.media.pictures import load_image
+from edge.media.visual import FramePair
 from edge.pocket.lessons import lessons, observe
 from edge.runners import Positions, Tokens
 from quantize.errors import NothingToCalibrate

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-import edge
 from edge.errors import EdgeError, ModelError
 from quantize.errors import QuantizeError
 from stream.errors import StreamError
@@ -52,8 +51,10 @@ def options_checked() -> Iterator[None]:
 
 
 def load(model: str, device: str, dtype: str) -> Engine:
+    from edge.loading import load_engine  # torch is imported when a model is wanted, not for --help
+
     with notes.status(f"loading {model}"):
-        return edge.load(model, device=device, dtype=dtype)
+        return load_engine(model, device=device, dtype=dtype)
 
 
 @contextmanager

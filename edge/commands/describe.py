@@ -10,6 +10,8 @@ from typing import Any
 from edge.engine.engine import Engine
 from edge.engine.generation import Reply
 from edge.engine.sampling import Sampling
+from edge.media.access import TRUSTED
+from edge.media.messages import read
 from stream.sinks.stdout import place
 from stream.sources.redaction import redact
 from stream.tasks.boxes import parse_boxes
@@ -68,4 +70,5 @@ def describe_file(
         visual = {"type": "video", "video": file, "fps": fps, "max_pixels": most}
         question = prompt or "Describe the video."
     message = {"role": "user", "content": [visual, {"type": "text", "text": question}]}
-    return Answer(file, engine.chat([message], sampling=Sampling(max_tokens=max_tokens)))
+    conversation = read([message], limits, TRUSTED)
+    return Answer(file, engine.chat(conversation, sampling=Sampling(max_tokens=max_tokens)))

@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 
-import edge
 from edge.engine.engine import Engine
 from edge.errors import ModelNotFound, ReportUnreadable
 from edge.hub import find_model
-from edge.loading import RANDOM
+from edge.loading import RANDOM, load_engine, random_engine
 from edge.models.costs import Weights
 from edge.models.qwen2_vl.config import Config, parse_config, read_config
 from edge.models.qwen2_vl.costs import Qwen2VLCosts
@@ -37,7 +36,7 @@ def make_subject(model: str, variant: str | None, device: str, dtype: str) -> Su
         costs = Qwen2VLCosts(config, Weights.planned(config, plan, computed), computed.itemsize)
 
         def make() -> Engine:
-            return edge.random_model(shape, variant=stored, device=device, dtype=dtype)
+            return random_engine(shape, stored, device=device, dtype=dtype)
 
         return Subject(model, str(computed) if plan is None else stored, variant, chosen, costs, make)
     if variant is not None:
@@ -49,7 +48,7 @@ def make_subject(model: str, variant: str | None, device: str, dtype: str) -> Su
     computed = choose_dtype(compute_dtype(config, chosen) if dtype == "auto" else dtype, chosen)
     costs = Qwen2VLCosts(config, _stored(folder, config, computed), computed.itemsize)
     stored = str(computed) if config.quantization is None else "int"
-    return Subject(model, stored, None, chosen, costs, lambda: edge.load(model, device=device, dtype=dtype))
+    return Subject(model, stored, None, chosen, costs, lambda: load_engine(model, device=device, dtype=dtype))
 
 
 def _stored(folder: Path, config: Config, dtype: torch.dtype) -> Weights:
