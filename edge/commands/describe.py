@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from edge.engine.engine import Engine
@@ -13,6 +14,7 @@ from edge.engine.sampling import Sampling
 from edge.media.access import TRUSTED
 from edge.media.messages import read
 from stream.sinks.stdout import place
+from stream.sources.animation import is_animation
 from stream.sources.redaction import redact
 from stream.tasks.boxes import parse_boxes
 
@@ -62,7 +64,7 @@ def describe_file(
     mime, _ = mimetypes.guess_type(file.partition("?")[0])
     limits = engine.limits
     visual: dict[str, Any]
-    if (mime or "").startswith("image"):
+    if (mime or "").startswith("image") and not is_animation(Path(file)):
         visual = {"type": "image", "image": file, "max_pixels": min(max_pixels, limits.image.max_pixels)}
         question = prompt or "Describe the picture."
     else:

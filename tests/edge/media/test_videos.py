@@ -94,6 +94,15 @@ def shades(part: dict) -> list[int]:
         ({"nframes": 5}, [0, 3, 6, 9]),
         ({"nframes": 2, "video_start": 0.5, "video_end": 1.5}, [2, 6]),
         ({"nframes": 10}, list(range(10))),
+        ({"fps": np.float32(1), "video_start": None, "nframes": None}, [0, 4, 8, 8]),
+        ({"nframes": np.int64(4), "fps": None, "video_end": None}, [0, 3, 6, 9]),
+        ({"max_frames": 4}, [0, 3, 6, 9]),
+        ({"max_frames": 5}, [0, 3, 6, 9]),
+        ({"max_frames": 99, "min_frames": 2}, [0, 2, 4, 6, 8, 8]),
+        ({"fps": 0.5, "min_frames": 4}, [0, 3, 6, 9]),
+        ({"fps": 0.5, "min_frames": 3}, [0, 3, 6, 9]),
+        ({"fps": 0.5, "min_frames": 99}, list(range(10))),
+        ({"max_frames": 2, "video_start": 0.5, "video_end": 1.5}, [2, 6]),
     ],
 )
 def test_which_frames_of_a_file_are_seen(source, part: dict, expected: list[int]) -> None:
@@ -101,6 +110,69 @@ def test_which_frames_of_a_file_are_seen(source, part: dict, expected: list[int]
 
     assert shades(part) == expected
     assert all(each.closed for each in opened)
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ({}, [0.5, 1.5, 2.5]),
+        ({"video_start": 1.0}, [1.5, 2.5]),
+        ({"nframes": 4}, [0.75, 2.25]),
+        ({"max_frames": 4}, [0.75, 2.25]),
+        ({"video": [picture()] * 3}, [0.5, 1.0]),
+        ({"video": np.stack([picture()] * 4), "sample_fps": 4}, [0.25, 0.75]),
+    ],
+)
+def test_each_group_has_the_time_of_its_newest_frame(source, part: dict, expected: list[float]) -> None:
+    source()
+    visual = load_video({"type": "video", "video": __file__, **part}, LIMITS)
+
+    assert list(visual.seconds) == expected and len(visual.groups) == len(expected)
+
+
+def test_total_pixels_is_a_limit_for_all_frames_that_are_sampled(source) -> None:
+    source()
+    shapes = [
+        load_video({"video": __file__, "fps": fps, "total_pixels": 14_000}, LIMITS).groups[0].shape for fps in (1, 4)
+    ]
+
+    assert shapes == [(2, 56, 84, 3), (2, 28, 56, 3)]
+
+
+def test_more_frames_than_can_be_asked_about_are_thinned_out_if_that_is_asked_for(source) -> None:
+    source(count=800, fps=10)
+
+    assert len(load_video({"video": __file__, "fps": 10, "max_frames": 100}, LIMITS).groups) == 50
+
+
+@pytest.mark.parametrize("name", ["a clip#1.mp4", "a%20clip.mp4", "ein Stück.mp4", "50%.mp4", "what?.mp4"])
+@pytest.mark.parametrize("wrap", [str, lambda address: {"url": address}])
+def test_a_file_address_is_taken_as_it_stands_or_as_browsers_write_it(source, tmp_path: Path, name: str, wrap) -> None:
+    opened = source()
+    path = tmp_path / name
+    path.touch()
+    for address in (f"file://{path}", path.as_uri(), str(path)):
+        load_video({"video": wrap(address)}, LIMITS)
+
+    assert {each.name for each in opened} == {str(path)}
+
+
+def test_pictures_in_a_list_may_be_pillows(file: Path) -> None:
+    with Image.open(file) as image:
+        (group,) = load_video({"video": [image, image.copy()]}, LIMITS).groups
+
+    assert np.array_equal(group, np.stack([picture(), picture()]))
+
+
+def test_an_animation_is_a_video(tmp_path: Path) -> None:
+    first, *rest = (Image.fromarray(picture(shade=shade)) for shade in (0, 100, 200))
+    first.save(tmp_path / "a.webp", save_all=True, append_images=rest, duration=500, lossless=True)
+    path = tmp_path / "a.webp"
+    carried = "data:image/webp;base64," + base64.b64encode(path.read_bytes()).decode()
+
+    for address in (str(path), carried):
+        visual = load_video({"video": address}, LIMITS)
+        assert [int(frame[-1, 0, 0]) for group in visual.groups for frame in group] == [0, 100, 200, 200]
 
 
 def test_a_real_file_is_read_by_its_clock(tmp_path: Path) -> None:
