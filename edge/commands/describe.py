@@ -13,6 +13,7 @@ from edge.engine.generation import Reply
 from edge.engine.sampling import Sampling
 from edge.media.access import TRUSTED
 from edge.media.messages import read
+from stream.printable import Pieces
 from stream.sinks.stdout import place
 from stream.sources.animation import is_animation
 from stream.sources.redaction import redact
@@ -28,8 +29,10 @@ class Answer:
         self.file, self._reply = redact(file), reply
 
     def __iter__(self) -> Iterator[str]:
+        pieces = Pieces()
         for piece in self._reply:
-            yield SPECIAL.sub("", piece)
+            yield SPECIAL.sub("", pieces.add(piece))
+        yield SPECIAL.sub("", pieces.end())
 
     def box_lines(self) -> list[str]:
         return [place(box) for box in parse_boxes(self._reply.text).boxes]

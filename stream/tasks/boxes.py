@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from stream.event import Box
+from stream.printable import printable
 
 SCALE = 1000
 MAX_BOXES = 50
@@ -37,7 +38,6 @@ _BROKEN_BOX = re.compile(  # at the end of the text, once the whole boxes are ou
 )
 _SPECIAL = re.compile(r"<\|\w{1,40}\|>|</?(?:ref|box)>")
 _CUT_SPECIAL = re.compile(r"<(?:\|\w{0,40}\|?)?$")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SENTENCE_END = re.compile(r"[.,;:!?\n\[\](){}\"]")
 _LEADING = re.compile(r"^(?:and|the|a|an|at|is|are|in|with)\s+", re.IGNORECASE)
 
@@ -67,7 +67,7 @@ def parse_boxes(text: str, label: str = "", max_boxes: int = MAX_BOXES) -> Parse
 
 def readable(text: str) -> str:
     """The words of an answer: no boxes, no special tokens, no control characters."""
-    text = _CONTROL.sub(" ", text)
+    text = printable(text)
     text = _BOX.sub(" ", text)
     text = _BETWEEN_MARKERS.sub(" ", text)  # what is left between them is a broken box
     text = _BROKEN_BOX.sub(" ", text)
@@ -113,7 +113,7 @@ def _name(before: str, label: str) -> str:
 
 
 def _plain(name: str) -> str:
-    name = " ".join(_CONTROL.sub(" ", name).split())
+    name = " ".join(printable(name).split())
     while (shorter := _LEADING.sub("", name)) != name:
         name = shorter
     return "" if name.lower() in {"and", "the", "a", "an", "at", "is", "are", "in", "with"} else name
