@@ -96,5 +96,5 @@ def _limits_in(fields: Mapping[str, Any], usual: PixelLimits) -> PixelLimits | N
     high = fields.get("max_pixels") or size.get("longest_edge") or size.get("max_pixels")
     if not low and not high:
         return None
-    high = int(high or max(usual.max_pixels, int(low)))
+    high = int(high or max(usual.max_pixels, int(low or 0)))
     return PixelLimits(int(low or min(usual.min_pixels, high)), high)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from edge.errors import BadMessage
-from edge.media import videos as media
+from edge.media import recordings
 from edge.media.limits import Limits, PixelLimits
 from edge.media.videos import load_video
 from stream.errors import SourceNotFound, StreamError
@@ -72,7 +72,7 @@ def source(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FakeSource]]:
             opened.append(FakeSource(frames, live=live, name=address))
             return opened[-1]
 
-        monkeypatch.setattr(media, "open_source", open_source)
+        monkeypatch.setattr(recordings, "open_source", open_source)
         return opened
 
     return source
