@@ -13,6 +13,7 @@ from PIL import Image, ImageSequence
 
 from stream.errors import SourceUnreadable
 from stream.frame import Pixels
+from stream.printable import printable
 from stream.sources.picture import MAX_PIXELS, opened, to_pixels
 
 log = logging.getLogger(__name__)
@@ -35,9 +36,9 @@ def is_animation(path: Path) -> bool:
 
 def shown(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[float, Pixels]]:
     """(seconds since the beginning, picture). Raises SourceUnreadable if there is not one."""
-    at, count = 0.0, 0
+    name, at, count = printable(str(path)), 0.0, 0
     try:
-        with opened(path, str(path), max_pixels) as image:
+        with opened(path, name, max_pixels) as image:
             for picture in _pictures(image):
                 pixels, lasts = to_pixels(picture), _seconds(picture)
                 for late in range(max(1, -int(-lasts // AGAIN))):
@@ -46,7 +47,7 @@ def shown(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[float, Pix
     except SourceUnreadable as error:
         if not count:
             raise
-        log.warning("%s breaks off after %d pictures: %s", path, count, error)
+        log.warning("%s breaks off after %d pictures: %s", name, count, error)
 
 
 def _pictures(image: Image.Image) -> Iterator[Image.Image]:

@@ -12,6 +12,7 @@ import av
 
 from stream.errors import NoVideo, SourceNotFound, SourceUnreadable, StreamError
 from stream.frame import Frame, Pixels
+from stream.printable import printable
 from stream.sources.animation import is_animation, shown
 from stream.sources.decoding import FileClock, own_time, pictures, to_pixels, video_track
 from stream.sources.picture import MAX_PIXELS, decode, is_picture
@@ -43,7 +44,7 @@ class FileSource:
         self._path = Path(path)
         self._options = OPTIONS if follow else {**OPTIONS, "format_whitelist": SELF_CONTAINED}
         self._max_pixels = max_pixels
-        self.name = str(path)
+        self.name = printable(str(path))
         self.codec = ""
         self.corrupt = 0  # pieces of data that could not be decoded, in the latest iteration
         self._closed = threading.Event()

@@ -18,6 +18,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from stream.errors import SourceUnreadable, StreamError
 from stream.frame import Pixels
+from stream.printable import printable
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".apng", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -39,7 +40,7 @@ def is_picture(path: Path) -> bool:
 
 def read_picture(path: Path) -> Pixels:
     """Raises SourceUnreadable."""
-    return decode(path, str(path))
+    return decode(path, printable(str(path)))
 
 
 def decode(file: Path | IO[bytes], name: str, max_pixels: int = MAX_PIXELS) -> Pixels:
