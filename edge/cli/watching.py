@@ -18,7 +18,7 @@ from edge.cli.terminal import DEMO_FAILED, complain, exit_code, load, notes, opt
 from edge.errors import EdgeError
 from edge.media.limits import LOOKED_AT
 from stream.errors import StreamError
-from stream.printable import printable, printable_json
+from stream.printable import Pieces, printable, printable_json
 from stream.tasks.boxes import readable
 
 if TYPE_CHECKING:
@@ -119,12 +119,12 @@ class Ticker:
 
     def __init__(self) -> None:
         self._status = notes.status("waiting for pictures")
-        self._task, self._text = "", ""
+        self._task, self._text, self._pieces = "", "", Pieces()
 
     def add(self, task: Task, piece: str) -> None:
         if task.name != self._task:
-            self._task, self._text = task.name, ""
-        self._text = (self._text + piece)[-200:]
+            self._task, self._text, self._pieces = task.name, "", Pieces()
+        self._text = (self._text + self._pieces.add(piece))[-200:]
         self._status.update(Text(f"{printable(task.name)}: {readable(self._text)[-60:]}"))
 
     def __enter__(self) -> None:

@@ -37,7 +37,7 @@ class Access:
     fetch_seconds: float = 20.0  # of a download, from its beginning
     decode_seconds: float = 60.0  # of a video
     max_pixels: int = 40_000_000  # of a picture as it is stored, and of a frame of a video
-    max_frames: int = 256  # of all pictures and videos of a conversation together
+    max_frames: int = 256  # of all videos of a conversation together; a picture counts as two, which show the same
 
     @property
     def files_are_trusted(self) -> bool:

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from edge.errors import AccessDenied, BadMessage
 from edge.media.access import PATH, Access
-from stream.errors import SourceNotFound
+from stream.errors import SourceNotFound, StreamError
 from stream.sources.redaction import redact
 
 CARRIED = ("http", "https", "data")
@@ -73,7 +73,11 @@ def local(address: str, access: Access) -> Iterator[str]:
         with tempfile.NamedTemporaryFile(prefix="edge-", suffix=".video") as temporary:
             temporary.write(payload(address, access))
             temporary.flush()
-            yield temporary.name
+            try:
+                yield temporary.name
+            except StreamError as error:  # about a file that nobody knows of
+                what = "the video in the message" if scheme(address) == "data" else redact(address)
+                raise type(error)(str(error).replace(temporary.name, what)) from None
     elif scheme(address) in ON_DISK:
         found = path(address, access)
         access.check_file(found)

@@ -1,7 +1,8 @@
 """Chat messages as people write them, checked, read and taken apart: texts and pictures.
 
 Everything that a conversation names is fetched and decoded here, as its `Access` allows, so that the engine only
-computes. Knows the message format of qwen-vl-utils and of OpenAI's API. Knows no tokens.
+computes. Knows the message format of qwen-vl-utils, and of OpenAI's API with "video_url" beside "image_url".
+Knows no tokens.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ LOADERS: dict[str, Callable[[Part, Limits, Access], Visual]] = {
     "image": load_image,
     "image_url": load_image,
     "video": load_video,
+    "video_url": load_video,
 }
 KINDS = (*LOADERS, "text")  # of a part that holds several, the first counts
 
@@ -69,7 +71,7 @@ class _Reader:
             return {"type": "text", "text": part["text"]}
         with _named(where):
             visual = LOADERS[kind](part, self._limits, self._access)
-            self._num_frames += 1 if visual.kind == "image" else 2 * len(visual.groups)
+            self._num_frames += 2 * len(visual.groups)
             self._access.check_frames(self._num_frames)
         self.visuals.append(visual)
         return {"type": visual.kind}

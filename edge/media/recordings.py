@@ -37,11 +37,12 @@ def sampled(address: str, request: Request) -> Iterator[Pair]:
         return _by_the_clock(read, request, request.choose_size())
     if "fps" in request.part:
         raise BadMessage("'fps' and 'nframes' contradict each other. Give one of them.")
-    num_frames = int(number(request.part, "nframes", 0)) // 2 * 2
+    asked = number(request.part, "nframes", 0)
+    num_frames = int(asked) // 2 * 2
     request.check_count(num_frames)
     total = sum(1 for _ in read())
     if not 2 <= num_frames <= total:
-        raise BadMessage(f"'nframes' is {request.part['nframes']:g}; of this video's {total} frames choose 2 or more.")
+        raise BadMessage(f"'nframes' is {asked:g}; of this video's {total} frames choose 2 or more.")
     return _evenly(read, request, num_frames, total)
 
 

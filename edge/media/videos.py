@@ -34,10 +34,14 @@ from stream.frame import Pixels
 
 
 def load_video(part: Part, limits: Limits, access: Access = TRUSTED) -> Visual:
-    """The video of a part {"video": ...}. Raises BadMessage, AccessDenied, BadPicture and what its source raises."""
+    """The video of a part {"video": ...} or {"video_url": ...}.
+
+    Raises BadMessage, AccessDenied, BadPicture and what its source raises.
+    """
     part = parameters.given(part)
     parameters.check(part, "video")
-    video, request = unwrapped(part.get("video")), Request(part, limits, access)
+    video = unwrapped(part["video"] if "video" in part else part.get("video_url"))
+    request = Request(part, limits, access)
     if isinstance(video, str | Path):
         with addresses.local(str(video), access) as address:
             return _visual(sampled(address, request))

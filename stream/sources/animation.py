@@ -14,7 +14,7 @@ from PIL import Image, ImageSequence
 from stream.errors import SourceUnreadable
 from stream.frame import Pixels
 from stream.printable import printable
-from stream.sources.picture import MAX_PIXELS, opened, to_pixels
+from stream.sources.picture import MAX_PIXELS, open_file, opened, to_pixels
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def is_animation(path: Path) -> bool:
     if not path.is_file():  # a pipe can be read once only
         return False
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with open_file(path, FORMATS) as image:
             return getattr(image, "is_animated", False)
     except Exception:  # whoever reads it says what is wrong
         return False

@@ -7,7 +7,7 @@ several pictures it gives the first. Knows no model and no stream.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +31,7 @@ FORMATS = (
     *("SGI", "TGA", "TIFF", "WEBP"),
 )
 SIXTEEN_BITS = 65535
+ROWS = 256  # scaled at a time: the numbers in between take eight times the memory of the picture
 
 
 def is_picture(path: Path) -> bool:
@@ -61,7 +62,7 @@ def from_pillow(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> 
 @contextmanager
 def opened(file: Path | IO[bytes], name: str, max_pixels: int) -> Iterator[Image.Image]:
     """The picture, its size known and checked, its pixels not decoded yet."""
-    with named_failures(name), _open(file) as image:
+    with named_failures(name), open_file(file) as image:
         check_size(image, name, max_pixels)
         yield image
 
@@ -77,10 +78,12 @@ def named_failures(name: str) -> Iterator[None]:
         raise SourceUnreadable(f"{name}: it cannot be read as a picture ({_reason(error)}).") from None
 
 
-def _open(file: Path | IO[bytes]) -> Image.Image:
+def open_file(file: Path | IO[bytes], formats: Sequence[str] = FORMATS) -> Image.Image:
+    """Reads no more than its header. Raises whatever Pillow does."""
+    Image.init()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours
-        return Image.open(file, formats=_formats())
+        return Image.open(file, formats=[name for name in formats if name in Image.OPEN])  # as Pillow was built
 
 
 def check_size(image: Image.Image, name: str, max_pixels: int) -> None:
@@ -112,18 +115,15 @@ def _range(values: NDArray[Any]) -> tuple[float, float]:
 
 def _scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
     """From `low`, black, to `high`, white. What is no number is black."""
-    share = (values.astype(np.float64) - low) / ((high - low) or 1.0)
-    return (np.nan_to_num(share, nan=0.0).clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    scaled = np.empty(values.shape, dtype=np.uint8)
+    for top in range(0, len(values), ROWS):
+        share = (values[top : top + ROWS].astype(np.float64) - low) / ((high - low) or 1.0)
+        scaled[top : top + ROWS] = np.nan_to_num(share, nan=0.0).clip(0, 1) * 255 + 0.5
+    return scaled
 
 
 def _grey(values: NDArray[np.uint8]) -> Pixels:
     return np.repeat(values[..., None], 3, axis=2)
-
-
-def _formats() -> list[str]:
-    """Those of them that this Pillow was built with."""
-    Image.init()
-    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _reason(error: Exception) -> str:

@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 
 from edge import cli
+from edge.cli.watching import Ticker
 from edge.commands.describe import Answer
 from stream.clip import write_clip
 from stream.event import Event
 from stream.rtsp_server import RtspServer
 from stream.sources.synthetic import Scene
+from stream.tasks.describe import Describe
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +162,15 @@ def test_what_a_model_says_of_a_file_is_no_command_to_the_terminal() -> None:
     shown = "".join(Answer("clip\x1b[2J.mp4", Hostile()))  # type: ignore[arg-type]
 
     assert shown == "A dog."
+
+
+def test_an_answer_in_the_making_is_no_command_to_the_terminal() -> None:
+    ticker = Ticker()
+    for piece in Hostile():
+        ticker.add(Describe(), piece)
+        assert not set(str(ticker._status.status)) & {"\x1b", "\x07", "\x9b"}
+
+    assert str(ticker._status.status) == "describe: A dog."
 
 
 def test_the_name_of_a_file_is_no_command_to_the_terminal(

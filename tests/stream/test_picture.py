@@ -87,6 +87,12 @@ def test_a_picture_in_memory_looks_like_the_same_one_in_a_file(name: str) -> Non
     assert np.abs(from_pillow(draw(), "it").astype(int) - expected[..., None]).max() <= 1
 
 
+def test_a_tall_picture_is_scaled_to_its_last_row() -> None:
+    tall = np.tile(np.linspace(0, 255, 700).round().astype(np.uint8)[:, None], (1, 4))
+
+    assert (from_pillow(Image.fromarray(tall.astype(np.uint16) * 257), "it")[..., 0] == tall).all()
+
+
 def test_half_transparent_is_half_white(tmp_path: Path) -> None:
     Image.new("RGBA", (8, 8), (0, 0, 0, 128)).save(tmp_path / "a.png")
 

@@ -79,6 +79,7 @@ HELD = [
     ({"type": "image", "image": picture()["image"], "video": None}, "image"),
     ({"type": None, "video": video()["video"]}, "video"),
     ({"video": [picture()["image"]], "text": None}, "video"),
+    ({"type": "video_url", "video_url": {"url": video()["video"]}}, "video"),
 ]
 
 
@@ -100,7 +101,7 @@ def test_what_may_not_be_named_is_refused_with_its_place() -> None:
 
 
 def test_the_frames_of_a_strangers_conversation_are_counted_together() -> None:
-    within = [user(video(frames=254), picture(), picture())]
+    within = [user(video(frames=252), picture(), picture())]
     assert len(read(within, LIMITS, UNTRUSTED).visuals) == 3
 
     with pytest.raises(AccessDenied, match="256 frames together"):

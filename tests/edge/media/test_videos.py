@@ -213,6 +213,12 @@ def test_a_video_may_come_in_the_message(source) -> None:
     assert not Path(opened[0].name).exists()
 
 
+def test_a_broken_video_in_a_message_is_not_called_by_the_name_of_a_file_here() -> None:
+    with pytest.raises(StreamError, match="^the video in the message: ") as caught:
+        load_video({"video": "data:video/mp4;base64," + base64.b64encode(b"no video" * 99).decode()}, LIMITS)
+    assert ".video" not in str(caught.value)
+
+
 BROKEN_VIDEOS = {
     "empty list": ({"video": []}, BadMessage, "empty"),
     "empty array": ({"video": np.empty((0, 56, 56, 3), np.uint8)}, BadMessage, "empty"),
