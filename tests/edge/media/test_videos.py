@@ -214,7 +214,7 @@ def test_a_video_may_come_in_the_message(source) -> None:
 
 
 def test_a_broken_video_in_a_message_is_not_called_by_the_name_of_a_file_here() -> None:
-    with pytest.raises(StreamError, match="^the video in the message: ") as caught:
+    with pytest.raises(StreamError, match=r"^the video in the message: ") as caught:
         load_video({"video": "data:video/mp4;base64," + base64.b64encode(b"no video" * 99).decode()}, LIMITS)
     assert ".video" not in str(caught.value)
 
