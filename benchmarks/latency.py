@@ -21,7 +21,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-import edge
 from benchmarks.harness import chip, fix_seed, interleaved, store
 from benchmarks.known_quality import known_quality, said
 from benchmarks.quality import method
@@ -29,7 +28,7 @@ from edge.commands.profile import make_subject
 from edge.commands.profile_table import show_report
 from edge.engine.engine import Engine
 from edge.hub import find_model
-from edge.loading import RANDOM
+from edge.loading import RANDOM, load_engine
 from edge.models.qwen2_vl.layout import LAYOUT
 from edge.planning.device import DeviceSpec
 from edge.planning.predict import Forecast, RooflineFits, Workload, make_forecast
@@ -106,7 +105,7 @@ def _beside(plan: Forecast, spans: Spans, where: str) -> list[Prediction]:
 
 def clock_cost(pairs: int = PAIRS) -> dict[str, Any]:
     """Seconds with clocks over seconds without, of one group and one answer of pocket's: the quickest steps we know."""
-    engine = edge.load("pocket")
+    engine = load_engine("pocket")
     subject = make_subject("pocket", None, "auto", "auto")
     timed = TimedRunner(
         engine.runner, subject.costs, Spans(partial(synchronize, subject.device)), dictation(engine.tokenizer, TOKENS)

@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-import edge
 from benchmarks.pocket.evaluate import RESULTS, Score, answer, film, judge
 from edge.engine.engine import Engine
 from edge.engine.prompt import stream_prefix, stream_suffix
 from edge.hub import find_model
+from edge.loading import load_engine
 from edge.machine import machine
 from edge.pocket.lessons import Lesson, lessons
 from quantize.manifest import MANIFEST, Manifest
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=SCENES)
     parser.add_argument("--name", help="write benchmarks/results/quality-NAME.json")
     arguments = parser.parse_args()
-    source, *variants = (edge.load(name, device=arguments.device) for name in [arguments.source, *arguments.variants])
+    source, *variants = (load_engine(name, device=arguments.device) for name in [arguments.source, *arguments.variants])
     started = time.monotonic()
     score, comparisons = compare(source, variants, range(FIRST_SEED, FIRST_SEED + arguments.scenes))
     about = {

@@ -10,6 +10,7 @@
         DoesNotFit         the model needs more memory than the device has free
       PromptError
         BadMessage         a message that is no chat message, or a part of it that cannot be read
+        AccessDenied       a file, host or amount that whoever wrote the message may not name
         PromptTooLong      the conversation or the question does not fit
         NothingSeen        a question about a stream before its first picture
       ReportUnreadable     a file that is no report of a profile, or of another version
@@ -70,6 +71,10 @@ class PromptError(EdgeError):
 
 class BadMessage(PromptError):
     code = "PROMPT_BAD_MESSAGE"
+
+
+class AccessDenied(PromptError):
+    code = "PROMPT_ACCESS_DENIED"
 
 
 class PromptTooLong(PromptError):

@@ -11,7 +11,7 @@ from edge.runners import find_runner
 RANDOM = "random:"  # and a shape, in the place of a model's name
 
 
-def load_engine(model: str, *, device: str, dtype: str, runner: str) -> Engine:
+def load_engine(model: str, *, device: str = "auto", dtype: str = "auto", runner: str = "pytorch") -> Engine:
     """See `edge.load`."""
     if model.startswith(RANDOM):
         return random_engine(model.removeprefix(RANDOM), "bfloat16", device=device, dtype=dtype, runner=runner)
@@ -20,7 +20,9 @@ def load_engine(model: str, *, device: str, dtype: str, runner: str) -> Engine:
     return Engine(loaded, Tokenizer.load(folder), name=model, limits=Limits.load(folder))
 
 
-def random_engine(shape: str, variant: str, *, device: str, dtype: str, runner: str, seed: int = 0) -> Engine:
+def random_engine(
+    shape: str, variant: str, *, device: str = "auto", dtype: str = "auto", runner: str = "pytorch", seed: int = 0
+) -> Engine:
     """See `edge.random_model`."""
     made = find_runner(runner).random(shape, variant, device=device, dtype=dtype, seed=seed)
     limits = Limits.load(POCKET) if shape == "pocket" else Limits()

@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-import edge
 from edge.commands.watch import Pace
 from edge.engine.context import Context
 from edge.engine.engine import Engine
+from edge.loading import load_engine
 from edge.machine import machine
 from edge.pocket.lessons import Lesson, Truth, lessons, matching, observe
 from stream.clip import write_clip
@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--name", help="added to the name of the file of results, so that it overwrites no other")
     arguments = parser.parse_args()
-    engine = edge.load(arguments.model, device=arguments.device)
+    engine = load_engine(arguments.model, device=arguments.device)
     started = time.monotonic()
     score = evaluate(engine, range(arguments.first_seed, arguments.first_seed + arguments.scenes))
     figures = {name: round(value, 4) for name, value in score.figures().items()}

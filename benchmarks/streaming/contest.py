@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import edge
 from benchmarks.harness import SEED, Interleaved, interleaved
 from benchmarks.known_quality import known_quality
 from benchmarks.streaming.meter import PARTS, Meter
 from benchmarks.streaming.ours import Ours
 from benchmarks.streaming.theirs import Theirs, twin
 from edge.engine.engine import Engine
+from edge.loading import random_engine
 from edge.models.qwen2_vl.model import Qwen2VL
 from edge.profiling.busy import Busy
 from stream.frame import Group
@@ -96,7 +96,7 @@ class Contest:
         ]
 
     def _engine(self, variant: str) -> Engine:
-        return edge.random_model(self.shape, variant=variant, device=self.device.type)
+        return random_engine(self.shape, variant, device=self.device.type)
 
     def _fill(self, ours: Mapping[str, Ours], theirs: Theirs, film: Sequence[Group], point: Point) -> Row:
         """Full windows and warm kernels on both sides; what both expect after the question, compared on a window on

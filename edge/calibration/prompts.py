@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from edge.engine.prompt import Slot, lay_out, prompt_positions
 from edge.engine.tokenizer import Tokenizer
 from edge.media.limits import Limits
-from edge.media.visual import FramePair, load_image
+from edge.media.pictures import load_image
+from edge.media.visual import FramePair
 from edge.models.family import Positions, Tokens
 from edge.models.qwen2_vl.layout import LAYOUT
 from edge.pocket.lessons import lessons, observe

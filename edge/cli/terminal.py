@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-import edge
 from edge.errors import EdgeError, ModelError
 from quantize.errors import QuantizeError
 from stream.errors import StreamError
+from stream.printable import printable, printable_json
 from stream.sinks import EventsLost
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class UsageError(Exception):
 
 
 def complain(error: Exception) -> None:
-    notes.print(f"{type(error).__name__}: {error}", style="red", markup=False, soft_wrap=True)
+    notes.print(printable(f"{type(error).__name__}: {error}"), style="red", markup=False, soft_wrap=True)
 
 
 def exit_code(error: Exception) -> int:
@@ -57,8 +59,10 @@ def options_checked() -> Iterator[None]:
 
 
 def load(model: str, device: str, dtype: str) -> Engine:
+    from edge.loading import load_engine  # torch is imported when a model is wanted, not for --help
+
     with notes.status(f"loading {model}"):
-        return edge.load(model, device=device, dtype=dtype)
+        return load_engine(model, device=device, dtype=dtype)
 
 
 @contextmanager
@@ -92,9 +96,9 @@ def write_out(line: str = "") -> None:
 def tell(facts: dict[str, Any], as_json: bool, title: str) -> None:
     """One object: a JSON line for programs, a table for people."""
     if as_json:
-        write_out(json.dumps(facts, ensure_ascii=False))
+        write_out(printable_json(json.dumps(facts, ensure_ascii=False)))
         return
-    table = Table(title=title, show_header=False, title_justify="left", title_style="bold")
+    table = Table(title=Text(printable(title)), show_header=False, title_justify="left", title_style="bold")
     for name, value in facts.items():
         if value is not None and value != {}:
             table.add_row(name.replace("_", " "), _plain(value))
@@ -108,4 +112,4 @@ def _plain(value: object) -> str:
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     if isinstance(value, dict):
         return ", ".join(f"{key.replace('_', ' ')} {_plain(item)}" for key, item in value.items())
-    return str(value)
+    return escape(printable(str(value)))

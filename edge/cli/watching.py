@@ -26,6 +26,7 @@ from edge.cli.terminal import (
 from edge.errors import EdgeError
 from edge.media.limits import LOOKED_AT
 from stream.errors import StreamError
+from stream.printable import Pieces, printable, printable_json
 from stream.sinks import EventsLost
 from stream.tasks.boxes import readable
 
@@ -96,7 +97,7 @@ def describe(
         try:
             answer = describe_file(engine, file, prompt, fps=fps, max_pixels=max_pixels, max_tokens=max_tokens)
             if as_json:
-                print(json.dumps(answer.to_dict(), ensure_ascii=False), flush=True)
+                print(printable_json(json.dumps(answer.to_dict(), ensure_ascii=False)), flush=True)
             else:
                 _print_answer(answer)
         except (StreamError, EdgeError) as error:  # the other files are described all the same
@@ -129,13 +130,13 @@ class Ticker:
 
     def __init__(self) -> None:
         self._status = notes.status("waiting for pictures")
-        self._task, self._text = "", ""
+        self._task, self._text, self._pieces = "", "", Pieces()
 
     def add(self, task: Task, piece: str) -> None:
         if task.name != self._task:
-            self._task, self._text = task.name, ""
-        self._text = (self._text + piece)[-200:]
-        self._status.update(Text(f"{task.name}: {readable(self._text)[-60:]}"))
+            self._task, self._text, self._pieces = task.name, "", Pieces()
+        self._text = (self._text + self._pieces.add(piece))[-200:]
+        self._status.update(Text(f"{printable(task.name)}: {readable(self._text)[-60:]}"))
 
     def __enter__(self) -> None:
         self._status.start()
@@ -146,7 +147,7 @@ class Ticker:
 
 def _print_answer(answer: Answer) -> None:
     console = Console(highlight=False)
-    console.print(answer.file, style="bold", markup=False)
+    console.print(printable(answer.file), style="bold", markup=False)
     for piece in answer:
         console.print(piece, end="", markup=False, soft_wrap=True)
     console.print()

@@ -5,12 +5,17 @@ from __future__ import annotations
 import mimetypes
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from edge.engine.engine import Engine
 from edge.engine.generation import Reply
 from edge.engine.sampling import Sampling
+from edge.media.access import TRUSTED
+from edge.media.messages import read
+from stream.printable import Pieces
 from stream.sinks.stdout import place
+from stream.sources.animation import is_animation
 from stream.sources.redaction import redact
 from stream.tasks.boxes import parse_boxes
 
@@ -24,8 +29,10 @@ class Answer:
         self.file, self._reply = redact(file), reply
 
     def __iter__(self) -> Iterator[str]:
+        pieces = Pieces()
         for piece in self._reply:
-            yield SPECIAL.sub("", piece)
+            yield SPECIAL.sub("", pieces.add(piece))
+        yield SPECIAL.sub("", pieces.end())
 
     def box_lines(self) -> list[str]:
         return [place(box) for box in parse_boxes(self._reply.text).boxes]
@@ -60,7 +67,7 @@ def describe_file(
     mime, _ = mimetypes.guess_type(file.partition("?")[0])
     limits = engine.limits
     visual: dict[str, Any]
-    if (mime or "").startswith("image"):
+    if (mime or "").startswith("image") and not is_animation(Path(file)):
         visual = {"type": "image", "image": file, "max_pixels": min(max_pixels, limits.image.max_pixels)}
         question = prompt or "Describe the picture."
     else:
@@ -68,4 +75,5 @@ def describe_file(
         visual = {"type": "video", "video": file, "fps": fps, "max_pixels": most}
         question = prompt or "Describe the video."
     message = {"role": "user", "content": [visual, {"type": "text", "text": question}]}
-    return Answer(file, engine.chat([message], sampling=Sampling(max_tokens=max_tokens)))
+    conversation = read([message], limits, TRUSTED)
+    return Answer(file, engine.chat(conversation, sampling=Sampling(max_tokens=max_tokens)))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from edge.commands.watch import Pace
+from edge.media.limits import Limits
 from edge.models.architecture import Config, parameter_shapes, read_config
 from quantize.checkpoint import Checkpoint, Stored
 from quantize.errors import QuantizeError
@@ -41,13 +42,15 @@ class Inspection:
     rows: tuple[Row, ...]
     weights: int  # bytes
     cache: int  # bytes of keys and values for WINDOW groups of the largest pictures and TEXT tokens
+    limits: Limits
     manifest: Manifest | None
 
     def summary(self) -> str:
         """What it takes at run time, and how it was made."""
         lines = [
             f"at run time {self.weights / 1e6:.0f} MB of weights where they are computed with as they are stored, and "
-            f"{self.cache / 1e6:.0f} MB of keys and values for {WINDOW} groups"
+            f"{self.cache / 1e6:.0f} MB of keys and values for {WINDOW} groups",
+            f"looks at {self.limits}",
         ]
         if made := self.manifest:
             seen = f", calibrated with {made.calibration.num_samples} prompts" if made.calibration else ""
@@ -65,7 +68,10 @@ class Inspection:
         made = None
         if self.manifest is not None:
             made = {name: value for name, value in self.manifest.to_dict().items() if name not in ("layers", "files")}
-        return {"rows": rows, "weights_bytes": self.weights, "cache_bytes": self.cache, "made": made}
+        return {
+            "rows": rows, "weights_bytes": self.weights, "cache_bytes": self.cache, "pixels": asdict(self.limits),
+            "made": made,
+        }  # fmt: skip
 
 
 def inspect_folder(folder: Path) -> Inspection:
@@ -88,7 +94,7 @@ def inspect_folder(folder: Path) -> Inspection:
         Row(part, how, len(members), sum(count for count, _ in members), sum(nbytes for _, nbytes in members))
         for (part, how), members in sorted(found.items())
     )
-    return Inspection(rows, sum(row.nbytes for row in rows), _cache_bytes(config), manifest)
+    return Inspection(rows, sum(row.nbytes for row in rows), _cache_bytes(config), Limits.load(folder), manifest)
 
 
 def _how(

@@ -1,17 +1,16 @@
 """A model ready to be asked: opens a context for each stream, and holds conversations.
 
-Thread-safe: any thread may chat or open a context while others do. Knows no cameras, no HTTP and no torch.
+Thread-safe: any thread may chat or open a context while others do. Reads no files and fetches nothing: whoever
+writes a conversation cannot make it wait. Knows no cameras, no HTTP and no torch.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from edge.engine.chat import read
 from edge.engine.context import Context
 from edge.engine.generation import Prefill, Reply
 from edge.engine.prefix_cache import PrefixCache, chunks
@@ -19,6 +18,7 @@ from edge.engine.prompt import Part, Slot, lay_out
 from edge.engine.sampling import Sampling
 from edge.engine.tokenizer import Tokenizer
 from edge.media.limits import Limits
+from edge.media.visual import Conversation
 from edge.models.family import Tokens
 from edge.runners import Runner
 
@@ -45,14 +45,16 @@ class Engine:
 
     def chat(
         self,
-        messages: Sequence[Mapping[str, Any]],
+        conversation: Conversation,
         *,
         sampling: Sampling | None = None,
         choices: tuple[str, ...] = (),
     ) -> Reply:
-        """Answers a conversation. What it has in common with the last one is not read again."""
+        """Answers a conversation, as `edge.media.messages.read` gives it.
+
+        What it has in common with the last one is not computed again.
+        """
         sampling = sampling or Sampling()
-        conversation = read(messages, self.limits)
         parts = lay_out(self.tokenizer, self.runner.facts.layout, conversation.messages)
         prompt, at = chunks(parts, conversation.visuals, self.runner.facts.layout, self.runner.facts.cell)
         text = _text(parts)

@@ -1,38 +1,40 @@
-"""One download over HTTP, bounded in time and size. Knows no pictures."""
+"""One download over HTTP, from where its `Access` allows, bounded in time and size. Knows no pictures."""
 
 from __future__ import annotations
 
+import socket
 import time
+from collections.abc import Callable, Sequence
 
 import httpx
 
 from edge.errors import BadMessage
+from edge.media.access import Access
 from stream.sources.redaction import redact
 
-MAX_BYTES = 64 * 2**20
 MAX_REDIRECTS = 5
-MAX_SECONDS = 60.0  # in all; the timeouts below are for one read
-TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+TIMEOUT = httpx.Timeout(10.0, connect=5.0)  # of one read; the whole is bounded by the access
+
+Resolve = Callable[[str, int], Sequence[str]]
+"""A host's name and a port -> its IP addresses."""
 
 
-def fetch(
-    url: str,
-    *,
-    transport: httpx.BaseTransport | None = None,
-    max_bytes: int = MAX_BYTES,
-    max_seconds: float = MAX_SECONDS,
-) -> bytes:
-    """What is at the address. Raises BadMessage that names the address without credentials."""
-    deadline = time.monotonic() + max_seconds
+def fetch(url: str, access: Access, *, transport: httpx.BaseTransport | None = None) -> bytes:
+    """What is at the address. Raises BadMessage or AccessDenied that name the address without credentials."""
+    deadline = time.monotonic() + access.fetch_seconds
+    if transport is None and not access.any_host:
+        transport = CheckedTransport(access)
     try:
-        with httpx.Client(timeout=TIMEOUT, transport=transport) as client:
+        # Proxies of the environment are used where any host is allowed; a proxy connects to what nobody has checked.
+        with httpx.Client(timeout=TIMEOUT, transport=transport, trust_env=access.any_host) as client:
             request: httpx.Request | None = client.build_request("GET", url)
             for _ in range(MAX_REDIRECTS + 1):
                 assert request is not None
+                access.check_scheme(request.url.scheme, str(request.url))
                 response = client.send(request, stream=True)
                 try:
                     if not response.is_redirect:
-                        return _body(response, max_bytes, deadline)
+                        return _body(response, access, deadline)
                     request = _next(response)
                 finally:
                     response.close()
@@ -42,15 +44,57 @@ def fetch(
     raise BadMessage(f"{redact(url)} redirects more than {MAX_REDIRECTS} times.")
 
 
-def _body(response: httpx.Response, max_bytes: int, deadline: float) -> bytes:
+def resolve(host: str, port: int) -> Sequence[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class CheckedTransport(httpx.BaseTransport):
+    """Connects to the very addresses that were checked: a name looked up again may mean another machine by then."""
+
+    def __init__(self, access: Access, inner: httpx.BaseTransport | None = None, resolve: Resolve = resolve) -> None:
+        self._access, self._resolve = access, resolve
+        self._inner = inner or httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        failure: Exception = httpx.ConnectError("the host has no address", request=request)
+        for ip in self._checked(request):
+            try:
+                return self._inner.handle_request(_at(ip, request))
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _checked(self, request: httpx.Request) -> Sequence[str]:
+        url = request.url
+        self._access.check_host(url.host)
+        try:
+            found = self._resolve(url.host, url.port or {"http": 80, "https": 443}[url.scheme])
+        except (OSError, UnicodeError) as error:
+            raise httpx.ConnectError(type(error).__name__, request=request) from None
+        for ip in found:
+            self._access.check_ip(ip, url.host)
+        return found
+
+
+def _at(ip: str, request: httpx.Request) -> httpx.Request:
+    """The same request to an IP address: the header and the certificate still say the host's name."""
+    name = request.url.raw_host.decode("ascii")
+    extensions = {**request.extensions, "sni_hostname": name}
+    return httpx.Request(request.method, request.url.copy_with(host=ip), headers=request.headers, extensions=extensions)
+
+
+def _body(response: httpx.Response, access: Access, deadline: float) -> bytes:
     where = redact(str(response.url))
     if response.status_code != httpx.codes.OK:
         raise BadMessage(f"{where} answers {response.status_code} {response.reason_phrase}. Check the address.")
     body = bytearray()
     for chunk in response.iter_bytes():
         body += chunk
-        if len(body) > max_bytes:
-            raise BadMessage(f"{where} is larger than {max_bytes / 2**20:g} MB. Send a smaller file.")
+        access.check_bytes(len(body), where)
         if time.monotonic() > deadline:
             raise BadMessage(f"{where} is too slow: {len(body)} bytes in the time allowed. Send the file itself.")
     return bytes(body)

@@ -1,13 +1,23 @@
-"""How large pictures may be for a model, read from its folder. Knows numbers only."""
+"""How large pictures may be for a model, read from its folder. Knows numbers only.
+
+Released models write them into preprocessor_config.json and video_preprocessor_config.json; since transformers 5
+also into processor_config.json, for pictures and videos apart, and what stands there counts first. Both spellings
+are read: min_pixels and max_pixels, and size.shortest_edge and size.longest_edge, which are pixels in all as well.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edge.errors import BadMessage, ModelUnreadable
 from stream.resize import CELL, smart_resize
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +33,9 @@ class PixelLimits:
                 f"min_pixels is {self.min_pixels} and max_pixels {self.max_pixels}; "
                 "they must be at least 1, and the first at most the second."
             )
+
+    def __str__(self) -> str:
+        return f"{self.min_pixels} to {self.max_pixels} pixels"
 
 
 LOOKED_AT = 448 * 448  # pixels of a stream's frame, unless told otherwise: 256 tokens for two frames
@@ -45,9 +58,15 @@ class Limits:
 
         Videos have limits of their own, unless the model was made for smaller pictures than those.
         """
-        image = _limits_in(folder / "preprocessor_config.json") or IMAGE
-        video = _limits_in(folder / "video_preprocessor_config.json")
+        image = _written(folder, "image_processor", "preprocessor_config.json", IMAGE)
+        video = _written(folder, "video_processor", "video_preprocessor_config.json", VIDEO)
+        if image is None and video is None:
+            log.info("%s says nothing of the size of pictures; Qwen2-VL's own limits are used", folder)
+        image = image or IMAGE
         return cls(image, video or (image if image.max_pixels < VIDEO.max_pixels else VIDEO))
+
+    def __str__(self) -> str:
+        return f"pictures of {self.image}, frames of videos of {self.video}"
 
     def frame_size(self, height: int, width: int, *, max_pixels: int) -> tuple[int, int]:
         """(height, width) at which a stream's frames are looked at: as the model likes videos, within `max_pixels`."""
@@ -56,15 +75,26 @@ class Limits:
         return smart_resize(height, width, factor=self.cell, min_pixels=least, max_pixels=most)
 
 
-def _limits_in(path: Path) -> PixelLimits | None:
-    """The limits in a processor file, in either of transformers' spellings."""
-    if not path.is_file():
+def _written(folder: Path, nested: str, name: str, usual: PixelLimits) -> PixelLimits | None:
+    """The limits in a folder's processor files; None where they are not written down."""
+    for path, keys in ((folder / "processor_config.json", (nested,)), (folder / name, ())):
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            for key in keys:
+                fields = fields.get(key) or {}
+            if found := _limits_in(fields, usual):
+                return found
+        except (ValueError, TypeError, AttributeError, BadMessage) as error:
+            raise ModelUnreadable(f"{path} does not hold readable pixel limits: {error}. Fetch it again.") from None
+    return None
+
+
+def _limits_in(fields: Mapping[str, Any], usual: PixelLimits) -> PixelLimits | None:
+    """In either of transformers' spellings; where one of the two is missing, it is the usual one, or the other."""
+    size = fields.get("size") or {}
+    low = fields.get("min_pixels") or size.get("shortest_edge") or size.get("min_pixels")
+    high = fields.get("max_pixels") or size.get("longest_edge") or size.get("max_pixels")
+    if not low and not high:
         return None
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        size = fields.get("size") or {}
-        low = fields.get("min_pixels") or size.get("shortest_edge") or size.get("min_pixels")
-        high = fields.get("max_pixels") or size.get("longest_edge") or size.get("max_pixels")
-        return PixelLimits(int(low), int(high)) if low and high else None
-    except (ValueError, TypeError, AttributeError, BadMessage) as error:
-        raise ModelUnreadable(f"{path} does not hold readable pixel limits: {error}. Fetch it again.") from None
+    high = int(high or max(usual.max_pixels, int(low or 0)))
+    return PixelLimits(int(low or min(usual.min_pixels, high)), high)

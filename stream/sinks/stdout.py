@@ -5,7 +5,6 @@ A model's text is data: nothing in it can colour, move or clear the terminal.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,10 +14,10 @@ from rich.text import Text
 
 from stream.event import Box, Event
 from stream.frame import Pixels
+from stream.printable import printable, printable_json
 from stream.sinks import ReaderGone
 
 EPOCH_TIMES = 1e8  # seconds; pts above this count from 1970 and are shown as the time of day
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 class PipeConsole(Console):
@@ -36,7 +35,7 @@ class StdoutSink:
     def publish(self, event: Event, picture: Pixels) -> None:
         with _reader_watched():
             if self._json:
-                self._console.out(event.to_json(), highlight=False)
+                self._console.out(printable_json(event.to_json()), highlight=False)
             else:
                 self._console.print(line(event))
 
@@ -103,4 +102,4 @@ def _time_of_day(since_1970: float) -> str:
 
 
 def _plain(text: str) -> str:
-    return _CONTROL.sub(" ", text)
+    return " ".join(printable(text).splitlines()).replace("\t", " ")

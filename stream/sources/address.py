@@ -1,6 +1,6 @@
 """What a user types, and the source it means.
 
-    clip.mp4  photo.jpg  pictures/          files and folders on this machine
+    clip.mp4  moving.webp  photo.jpg  pictures/  files and folders on this machine
     rtsp://user:password@10.0.0.10/stream   rtsps://  http://  https://
     camera:0  camera://0  /dev/video0  0    a camera on this machine
     synthetic:  synthetic://?seed=3&live=1  drawn scenes with a known answer

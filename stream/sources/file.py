@@ -1,45 +1,57 @@
-"""Videos and single pictures on this machine. Nothing is lost: the file waits for its reader."""
+"""Videos, animations and single pictures on this machine. Nothing is lost: the file waits for its reader."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
 
 from stream.errors import NoVideo, SourceNotFound, SourceUnreadable, StreamError
-from stream.frame import Frame
+from stream.frame import Frame, Pixels
+from stream.printable import printable
+from stream.sources.animation import is_animation, shown
 from stream.sources.decoding import FileClock, own_time, pictures, to_pixels, video_track
-from stream.sources.picture import is_picture, read_picture
+from stream.sources.picture import MAX_PIXELS, decode, is_picture
 
 log = logging.getLogger(__name__)
 
 # A local playlist may name addresses; a file must never make this machine talk to the network.
 OPTIONS = {"protocol_whitelist": "file,crypto"}
 
+# Containers that hold their pictures themselves. Playlists (hls, dash, concat ...) open whatever files they name.
+SELF_CONTAINED = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,live_flv,ogg,asf,gif,apng,h264,hevc,av1,obu,"
+    "ivf,m4v,mjpeg,mxf,nut,dv,rm,wtv,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe"
+)
 
 COMPLETE = 0.98  # of the promised frames; files may leave out a few at their ends on purpose
 
 
 class FileSource:
-    """`clip.mp4` or `photo.jpg`: pts count from the first picture. Can be iterated again."""
+    """`clip.mp4`, `moving.gif` or `photo.jpg`: pts count from the first picture. Can be iterated again.
+
+    For files of people who are not trusted: `follow=False` refuses playlists, which name other files, and
+    `max_pixels` what would take too much memory.
+    """
 
     live = False
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, follow: bool = True, max_pixels: int = MAX_PIXELS) -> None:
         self._path = Path(path)
-        self.name = str(path)
+        self._options = OPTIONS if follow else {**OPTIONS, "format_whitelist": SELF_CONTAINED}
+        self._max_pixels = max_pixels
+        self.name = printable(str(path))
         self.codec = ""
         self.corrupt = 0  # pieces of data that could not be decoded, in the latest iteration
         self._closed = threading.Event()
-        self._check()
+        self._frames = self._check()
 
     def __iter__(self) -> Iterator[Frame]:
-        frames = self._one_picture() if is_picture(self._path) else self._video()
-        for frame in frames:
+        for frame in self._frames():
             if self._closed.is_set():
                 return
             yield frame
@@ -47,37 +59,56 @@ class FileSource:
     def close(self) -> None:
         self._closed.set()
 
-    def _check(self) -> None:
-        """Says what is wrong now, not after a model has been loaded."""
+    def _check(self) -> Callable[[], Iterator[Frame]]:
+        """How its frames are read. Says what is wrong now, not after a model has been loaded."""
         if self._path.is_dir():
             raise SourceUnreadable(f"{self.name}: this is a folder; pictures in it are read as `folder:{self.name}`.")
         if not self._path.exists():
             raise SourceNotFound(f"{self.name}: there is no such file.")
         if self._path.is_file() and self._path.stat().st_size == 0:
             raise SourceUnreadable(f"{self.name}: the file is empty.")
+        if is_animation(self._path):
+            next(shown(self._path, self._max_pixels))
+            return self._animation
         if is_picture(self._path):
-            read_picture(self._path)
-        else:
-            with self._open() as container:
-                video_track(container, self.name)
+            self._picture()
+            return self._one_picture
+        with self._open() as container:
+            self._track(container)
+        return self._video
 
     def _open(self) -> av.container.InputContainer:
         try:
             # Without "file:" FFmpeg would take a name like "concat:a|b" for a protocol.
-            return av.open(f"file:{self._path}", options=dict(OPTIONS))
+            return av.open(f"file:{self._path}", options=dict(self._options))
         except OSError as error:
             raise self._unreadable(error) from None
         except av.error.FFmpegError as error:
             raise self._unreadable(error) from None
 
+    def _track(self, container: av.container.InputContainer) -> av.VideoStream:
+        track = video_track(container, self.name)
+        width, height = track.codec_context.width, track.codec_context.height
+        if width * height > self._max_pixels:
+            raise SourceUnreadable(f"{self.name}: {width}x{height} is more than {self._max_pixels:,} pixels.")
+        track.codec_context.options = {"max_pixels": str(self._max_pixels)}  # a video may grow on the way
+        return track
+
     def _one_picture(self) -> Iterator[Frame]:
-        yield Frame(read_picture(self._path), 0.0, time.monotonic(), "file")
+        yield Frame(self._picture(), 0.0, time.monotonic(), "file")
+
+    def _picture(self) -> Pixels:
+        return decode(self._path, self.name, self._max_pixels)
+
+    def _animation(self) -> Iterator[Frame]:
+        for pts, pixels in shown(self._path, self._max_pixels):
+            yield Frame(pixels, pts, time.monotonic(), "file")
 
     def _video(self) -> Iterator[Frame]:
         self.corrupt = 0
         num_frames = expected = 0
         with self._open() as container:
-            track = video_track(container, self.name)
+            track = self._track(container)
             self.codec = track.codec_context.name
             track.thread_type = "AUTO"  # by frame too: nobody waits for the newest one
             clock = FileClock(track)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from stream.errors import NoVideo, SourceNotFound, SourceUnreadable
 from stream.frame import Frame
+from stream.printable import printable
 from stream.sources.picture import is_picture, read_picture
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ class FolderSource:
     def __init__(self, path: str | Path, *, fps: float = 2.0) -> None:
         if not fps > 0:
             raise ValueError(f"fps {fps}: a folder needs a rate above 0.")
-        self.name = str(path)
+        self.name = printable(str(path))
         self.fps = fps
         self.codec = ""
         self.skipped = 0  # unreadable pictures in the latest iteration

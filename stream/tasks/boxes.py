@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 
 from stream.event import Box
+from stream.printable import printable
 from stream.tasks.geometry import Picture, Written, inside, without_duplicates, without_tiles
 from stream.tasks.spellings import KEYS, WIDE, WIDE_COMMA, in_own_form
 
@@ -34,7 +35,6 @@ _BROKEN_BOX = re.compile(  # at the end of the text, once the whole boxes are ou
 )
 _SPECIAL = re.compile(r"<\|\w{1,40}\|>|</?(?:ref|box|quad)>")
 _CUT_SPECIAL = re.compile(r"<(?:\|\w{0,40}\|?)?$")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SENTENCE_END = re.compile(rf"[.,;:!?\n\[\](){{}}\"{WIDE}]")
 _COMMAS = re.compile(rf"(?: ?[,{WIDE_COMMA}])+(?= ?[,.;:!?{WIDE}]|$)")  # that stood between boxes
 _BEFORE_STOP = re.compile(rf" (?=[,.;:!?{WIDE}])")
@@ -75,7 +75,7 @@ def readable(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    text = _CONTROL.sub(" ", text)
+    text = printable(text)
     text = _BOX.sub(" ", text)
     text = _BETWEEN_MARKERS.sub(" ", text)  # what is left between them is a broken box
     text = _BROKEN_BOX.sub(" ", text)
@@ -117,7 +117,7 @@ def _name(before: str, label: str) -> str:
 
 
 def _plain(name: str) -> str:
-    name = " ".join(_CONTROL.sub(" ", name).split())
+    name = " ".join(printable(name).split())
     while (shorter := _LEADING.sub("", name)) != name:
         name = shorter
     return "" if name.lower() in _NO_NAMES else name

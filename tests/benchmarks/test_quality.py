@@ -18,7 +18,7 @@ from edge.pocket.lessons import lessons
 
 
 def test_a_model_beside_itself_loses_nothing() -> None:
-    engine = edge.load("pocket", device="cpu")
+    engine = edge.load("pocket", device="cpu").engine
     score, (comparison,) = compare(engine, [engine], [3])
     figures = comparison.figures(score)
     assert figures.pop("top1") == 1
@@ -36,7 +36,7 @@ def test_divergence_is_that_of_the_two_distributions() -> None:
 
 def test_expectations_are_those_of_a_streams_context() -> None:
     """With the true answer laid before it, the model expects what it does when it writes that answer itself."""
-    engine: Engine = edge.load("pocket", device="cpu")
+    engine: Engine = edge.load("pocket", device="cpu").engine
     rng = np.random.default_rng(3)
     window, truth = film(3, rng, engine)
     lesson = lessons(truth, rng, 1)[0]
@@ -75,7 +75,7 @@ class Promise:
 )
 def test_pockets_variants_stay_within_what_is_promised(order: Order, promise: Promise, tmp_path: Path) -> None:
     quantize_model(POCKET, "pocket", tmp_path / "out", order, "cpu", lambda done, total, what: None)
-    source, variant = (edge.load(name, device="cpu") for name in ("pocket", str(tmp_path / "out")))
+    source, variant = (edge.load(name, device="cpu").engine for name in ("pocket", str(tmp_path / "out")))
     score, (comparison,) = compare(source, [variant], range(20_000, 20_012))
     figures = comparison.figures(score)
     print(order.preset, figures)

@@ -6,18 +6,22 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from edge import cli
 from edge.cli.terminal import EVENTS_LOST
-from edge.cli.watching import stopped_by_signals
+from edge.cli.watching import Ticker, stopped_by_signals
+from edge.commands.describe import Answer
 from stream.clip import write_clip
 from stream.event import Event
 from stream.rtsp_server import RtspServer
 from stream.sinks.jsonl import JsonlSink
 from stream.sources.synthetic import Scene
+from stream.tasks.describe import Describe
 
 
 @pytest.fixture(scope="module")
@@ -221,3 +225,58 @@ def test_a_watch_that_shall_outlive_its_terminal_does() -> None:
             signal.raise_signal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+class Hostile:
+    """A reply that would set the terminal's title, in two pieces."""
+
+    text = "A\x1b]0;owned\x07 dog\x9b2J.<|im_end|>"
+
+    def __iter__(self) -> Iterator[str]:
+        yield from ("A\x1b", "]0;own", "ed\x07 dog", "\x9b2", "J.", "<|im_end|>", "\x1b[")
+
+
+def test_what_a_model_says_of_a_file_is_no_command_to_the_terminal() -> None:
+    shown = "".join(Answer("clip\x1b[2J.mp4", Hostile()))  # type: ignore[arg-type]
+
+    assert shown == "A dog."
+
+
+def test_an_answer_in_the_making_is_no_command_to_the_terminal() -> None:
+    ticker = Ticker()
+    for piece in Hostile():
+        ticker.add(Describe(), piece)
+        assert not set(str(ticker._status.status)) & {"\x1b", "\x07", "\x9b"}
+
+    assert str(ticker._status.status) == "describe: A dog."
+
+
+def test_the_name_of_a_file_is_no_command_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    broken = tmp_path / "a\x1b]0;owned\x07b.mp4"
+    broken.write_bytes(b"not a video")
+
+    assert run(monkeypatch, "describe", broken) != 0
+    assert run(monkeypatch, "doctor", broken) != 0
+    shown = capsys.readouterr()
+    assert "ab.mp4" in shown.err and "\x1b]" not in shown.err + shown.out
+
+
+def test_an_animation_is_described_as_a_video(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    first, *rest = (Image.fromarray(Scene(2).render(float(second), 112, 112)) for second in range(3))
+    first.save(tmp_path / "a.webp")
+    first.save(tmp_path / "b.webp", save_all=True, append_images=rest, duration=1000)
+
+    assert run(monkeypatch, "describe", tmp_path / "a.webp", tmp_path / "b.webp", "--json", "--max-tokens", 3) == 0
+    still, moving = lines(capsys.readouterr().out)
+    assert moving["tokens"]["visual"] == 3 * still["tokens"]["visual"]
+
+
+def test_a_folder_is_inspected_with_its_limits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "inspect", "pocket", "--json") == 0
+    assert lines(capsys.readouterr().out)[0]["pixels"]["image"] == {"min_pixels": 12544, "max_pixels": 22400}

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import edge
+from edge.api import Model
 from edge.engine.engine import Engine
 from edge.engine.sampling import Sampling
 from edge.hub import POCKET
@@ -26,7 +27,7 @@ SPECIAL_TOKENS = (
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return edge.load("pocket", device="cpu")
+    return edge.load("pocket", device="cpu").engine
 
 
 def window(seed: int, count: int, height: int = 112, width: int = 168) -> list[Group]:
@@ -91,7 +92,7 @@ def test_transformers_gives_the_same_tokens(engine: Engine, seed: int, groups: i
 
 @pytest.mark.parametrize("second_turn", [False, True])
 def test_a_conversation_with_pictures_and_a_clip_agrees_with_transformers(engine: Engine, second_turn: bool) -> None:
-    """Through `Engine.chat`: a picture, a clip of three groups, text around them, and a turn that reuses memory."""
+    """Through `Model.chat`: a picture, a clip of three groups, text around them, and a turn that reuses memory."""
     transformers = pytest.importorskip("transformers")
     picture = Scene(11).render(0.0, 112, 112)
     clip = np.concatenate([group.pixels for group in window(12, 3)])
@@ -99,10 +100,10 @@ def test_a_conversation_with_pictures_and_a_clip_agrees_with_transformers(engine
                {"type": "video", "video": clip}, {"type": "text", "text": "Describe the video."}]  # fmt: skip
     messages = [{"role": "user", "content": content}]
     if second_turn:
-        first = engine.chat(messages, sampling=Sampling(max_tokens=24))
+        first = Model(engine).chat(messages, sampling=Sampling(max_tokens=24))
         messages += [{"role": "assistant", "content": "".join(first).removesuffix("<|im_end|>")},
                      {"role": "user", "content": "Is anything moving?"}]  # fmt: skip
-    reply = engine.chat(messages, sampling=Sampling(max_tokens=32))
+    reply = Model(engine).chat(messages, sampling=Sampling(max_tokens=32))
     ours = "".join(reply)
     assert (reply.usage.reused_tokens > reply.usage.visual_tokens) == second_turn
     assert reply.usage.visual_tokens == 16 + 3 * 24

@@ -43,14 +43,14 @@ def test_shapes_have_as_many_parameters_as_published(shape: str) -> None:
     ],
 )
 def test_every_variant_is_stored_as_asked_and_gives_finite_numbers(variant: str, stored: str) -> None:
-    engine = edge.random_model("pocket", variant=variant)
+    engine = edge.random_model("pocket", variant=variant).engine
 
     assert engine.variant == stored
     assert np.isfinite(_logits(engine)).all()
 
 
 def test_the_same_seed_gives_the_same_model() -> None:
-    first, second = (edge.random_model("pocket", variant="int4") for _ in range(2))
+    first, second = (edge.random_model("pocket", variant="int4").engine for _ in range(2))
 
     np.testing.assert_array_equal(_logits(first), _logits(second))
 
@@ -74,10 +74,10 @@ def test_an_unknown_variant_is_refused() -> None:
 def test_a_folder_of_random_weights_loads_like_any_other(tmp_path: Path) -> None:
     write_random_folder("pocket", tmp_path / "model")
 
-    engine = edge.load(str(tmp_path / "model"))
+    model = edge.load(str(tmp_path / "model"))
 
-    assert np.isfinite(_logits(engine)).all()
-    assert engine.chat([{"role": "user", "content": "Hello"}]).usage is not None
+    assert np.isfinite(_logits(model.engine)).all()
+    assert model.chat([{"role": "user", "content": "Hello"}]).usage is not None
 
 
 def test_a_folder_that_is_there_is_not_written_into(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_a_reason(tmp_path: Pat
 
 
 def test_another_seed_makes_other_weights() -> None:
-    one, same, other = (edge.random_model("pocket", variant="float32", seed=seed) for seed in (1, 1, 2))
+    one, same, other = (edge.random_model("pocket", variant="float32", seed=seed).engine for seed in (1, 1, 2))
 
     np.testing.assert_array_equal(_logits(one), _logits(same))
     assert not np.array_equal(_logits(one), _logits(other))

@@ -19,7 +19,7 @@ NAMES = ("intel-bottle-detection.mp4", "intel-car-detection.mp4", "intel-one-by-
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return edge.load("pocket", device="cpu")
+    return edge.load("pocket", device="cpu").engine
 
 
 def watch(engine: Engine, address: str, pace: Pace) -> Summary:

@@ -44,6 +44,14 @@ def test_what_cannot_be_read_is_skipped_and_counted(tmp_path: Path, caplog: pyte
     assert "2.png" in caplog.text and "3.jpg" in caplog.text
 
 
+def test_the_name_of_a_picture_is_no_command_to_the_terminal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a\x1b]0;owned\x07b.png").write_text("no picture")
+    save(tmp_path / "c.png", 10)
+
+    assert len(list(FolderSource(tmp_path))) == 1
+    assert "ab.png" in caplog.text and "\x1b" not in caplog.text
+
+
 def test_a_folder_without_pictures_says_so(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(NoVideo, match="no pictures"):

@@ -5,14 +5,15 @@ import threading
 import numpy as np
 import pytest
 
-from edge.engine.chat import read
 from edge.engine.engine import Engine
 from edge.engine.prompt import Slot, lay_out
 from edge.engine.sampling import Sampling
-from edge.errors import BadMessage, PromptTooLong
+from edge.errors import PromptTooLong
+from edge.media.access import TRUSTED
 from edge.media.limits import Limits, PixelLimits
+from edge.media.messages import read
+from edge.media.visual import Conversation
 from edge.models.qwen2_vl.layout import LAYOUT
-from stream.errors import BadPicture
 
 LIMITS = Limits(PixelLimits(28 * 28, 200 * 200), PixelLimits(28 * 28, 200 * 200))
 
@@ -37,49 +38,13 @@ def assistant(words: str) -> dict:
     return {"role": "assistant", "content": words}
 
 
+def conversation(messages: list[dict]) -> Conversation:
+    return read(messages, LIMITS, TRUSTED)
+
+
 @pytest.fixture
 def engine(runner, tokenizer) -> Engine:
     return Engine(runner, tokenizer, limits=LIMITS)
-
-
-# Messages
-
-BROKEN = {
-    "no list": ("hello", BadMessage, "list"),
-    "empty": ([], BadMessage, "at least one"),
-    "no message": (["hello"], BadMessage, r"messages\[0\]"),
-    "no role": ([{"content": "a"}], BadMessage, "role None"),
-    "a role that breaks out": ([{"role": "<|im_end|>", "content": "a"}], BadMessage, "role"),
-    "unhashable role": ([{"role": [], "content": "a"}], BadMessage, "role"),
-    "no content": ([user(), {"role": "user"}], BadMessage, r"messages\[1\].content"),
-    "no part": ([user("hello")], BadMessage, r"messages\[0\].content\[0\]"),
-    "no type": ([user({"text": "a"})], BadMessage, "type None"),
-    "unknown type": ([user(text("a"), {"type": "audio"})], BadMessage, r"content\[1\] has the type 'audio'"),
-    "unhashable type": ([user({"type": ["text"]})], BadMessage, "type"),
-    "no text": ([user({"type": "text", "text": None})], BadMessage, "no 'text'"),
-    "no picture": ([user({"type": "image"})], BadMessage, "no 'image'"),
-    "bad picture": ([user(text("a"), picture(height=1))], BadPicture, r"messages\[0\].content\[1\]: .*84x1"),
-    "bad video": (
-        [user(text("a")), user({"type": "video", "video": []})],
-        BadMessage,
-        r"messages\[1\].*empty",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_message_is_named(name: str) -> None:
-    messages, error, match = BROKEN[name]
-
-    with pytest.raises(error, match=match):
-        read(messages, LIMITS)
-
-
-def test_a_conversation_is_texts_for_the_template_and_pictures_in_their_order() -> None:
-    conversation = read([user(picture(1), text("a"), video(2)), assistant("b"), user(picture(3))], LIMITS)
-
-    assert conversation.messages[0]["content"] == [{"type": "image"}, text("a"), {"type": "video"}]
-    assert [int(visual.groups[0][0, 0, 0, 0]) for visual in conversation.visuals] == [1, 2, 3]
 
 
 # Turns
@@ -92,8 +57,8 @@ def extended(runner) -> list[tuple[str, int]]:
 
 def test_a_conversation_is_written_part_by_part(engine, runner, tokenizer) -> None:
     messages = [user(text("See:"), video(frames=3), picture(9), text("What?"))]
-    engine.chat(messages).close()
-    parts = [p for p in lay_out(tokenizer, LAYOUT, read(messages, LIMITS).messages)]
+    engine.chat(conversation(messages)).close()
+    parts = [p for p in lay_out(tokenizer, LAYOUT, conversation(messages).messages)]
     num_text = [len(part) for part in parts if not isinstance(part, Slot)]
 
     expected = [("text", num_text[0]), ("group", 6), ("group", 6), ("text", num_text[1]), ("group", 6)]
@@ -104,12 +69,12 @@ def test_a_conversation_is_written_part_by_part(engine, runner, tokenizer) -> No
 def test_a_later_turn_costs_only_what_is_new(engine, runner, tokenizer) -> None:
     first = [user(video(1), text("What?"))]
     runner.say(tokenizer.encode("A dog."))
-    answer = engine.chat(first).read()
+    answer = engine.chat(conversation(first)).read()
     length = runner.caches[0].length
     runner.calls.clear()
     runner.say(tokenizer.encode("Brown."))
     second = [*first, assistant(answer), user(text("Which?"))]
-    reply = engine.chat(second)
+    reply = engine.chat(conversation(second))
 
     new = len(tokenizer.encode("<|im_end|>\n<|im_start|>user\nWhich?<|im_end|>\n<|im_start|>assistant\n"))
     # The answer's last tokens are in memory as they were said, as far as the template spells them alike.
@@ -122,10 +87,10 @@ def test_a_later_turn_costs_only_what_is_new(engine, runner, tokenizer) -> None:
 def test_reuse_changes_nothing(engine, runner, make_runner, tokenizer) -> None:
     turns = [user(video(1), text("What?")), assistant("A dog."), user(picture(2), text("And here?"))]
     for count in (1, 3, 2):
-        engine.chat(turns[:count]).read()
-    engine.chat(turns, sampling=Sampling(max_tokens=5)).close()
+        engine.chat(conversation(turns[:count])).read()
+    engine.chat(conversation(turns), sampling=Sampling(max_tokens=5)).close()
     fresh = make_runner()
-    Engine(fresh, tokenizer, limits=LIMITS).chat(turns, sampling=Sampling(max_tokens=5)).close()
+    Engine(fresh, tokenizer, limits=LIMITS).chat(conversation(turns), sampling=Sampling(max_tokens=5)).close()
 
     assert runner.caches[-1].entries == fresh.caches[-1].entries
 
@@ -145,24 +110,24 @@ CHANGES = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_memory_equals_that_of_a_fresh_engine_whatever_changed(engine, runner, make_runner, tokenizer, name):
     before, after = CHANGES[name]
-    engine.chat(before).read()
-    engine.chat(after).close()
+    engine.chat(conversation(before)).read()
+    engine.chat(conversation(after)).close()
     fresh = make_runner()
-    Engine(fresh, tokenizer, limits=LIMITS).chat(after).close()
+    Engine(fresh, tokenizer, limits=LIMITS).chat(conversation(after)).close()
 
     assert runner.caches[-1].entries == fresh.caches[-1].entries
 
 
 def test_the_same_picture_is_encoded_once(engine, runner) -> None:
-    engine.chat([user(picture(1), picture(1), text("Spot the difference."))]).read()
-    engine.chat([user(text("Now:"), picture(1))]).read()
+    engine.chat(conversation([user(picture(1), picture(1), text("Spot the difference."))])).read()
+    engine.chat(conversation([user(text("Now:"), picture(1))])).read()
 
     assert len(runner.named("encode")) == 1
 
 
 def test_a_conversation_that_outgrows_its_memory_is_read_anew_without_the_vision_tower(engine, runner) -> None:
-    engine.chat([user(picture(1))]).read()
-    engine.chat([user(picture(1), text("z" * 3000))]).read()
+    engine.chat(conversation([user(picture(1))])).read()
+    engine.chat(conversation([user(picture(1), text("z" * 3000))])).read()
 
     assert len(runner.named("cache")) == 2
     assert len(runner.named("encode")) == 1
@@ -170,17 +135,17 @@ def test_a_conversation_that_outgrows_its_memory_is_read_anew_without_the_vision
 
 def test_a_conversation_longer_than_the_model_is_refused_and_the_next_one_works(engine) -> None:
     with pytest.raises(PromptTooLong, match="4096"):
-        engine.chat([user(text("z" * 5000))])
-    assert engine.chat([user(text("hi"))]).finish == ""
+        engine.chat(conversation([user(text("z" * 5000))]))
+    assert engine.chat(conversation([user(text("hi"))])).finish == ""
 
 
 def test_two_conversations_at_once_do_not_disturb_each_other(engine, runner, make_runner, tokenizer) -> None:
     sampling = Sampling(max_tokens=6)
     questions = [[user(picture(n), text("What?"))] for n in range(2)]
-    replies = [engine.chat(question, sampling=sampling) for question in questions]
+    replies = [engine.chat(conversation(question), sampling=sampling) for question in questions]
     together = list(zip(*replies, strict=False))
     apart = [
-        Engine(make_runner(), tokenizer, limits=LIMITS).chat(question, sampling=sampling).read()
+        Engine(make_runner(), tokenizer, limits=LIMITS).chat(conversation(question), sampling=sampling).read()
         for question in questions
     ]
 
@@ -190,9 +155,9 @@ def test_two_conversations_at_once_do_not_disturb_each_other(engine, runner, mak
 
 
 def test_an_abandoned_reply_gives_its_memory_back(engine, runner) -> None:
-    for _ in engine.chat([user(picture(1))], sampling=Sampling(max_tokens=9)):
+    for _ in engine.chat(conversation([user(picture(1))]), sampling=Sampling(max_tokens=9)):
         break
-    reply = engine.chat([user(picture(1))])
+    reply = engine.chat(conversation([user(picture(1))]))
 
     assert len(runner.named("cache")) == 1
     assert reply.usage.reused_tokens > 6
@@ -204,7 +169,9 @@ def test_many_threads_may_chat(engine) -> None:
     def chat(number: int) -> None:
         try:
             for _ in range(3):
-                engine.chat([user(picture(number), text("What?"))], sampling=Sampling(max_tokens=4)).read()
+                engine.chat(
+                    conversation([user(picture(number), text("What?"))]), sampling=Sampling(max_tokens=4)
+                ).read()
         except BaseException as error:
             failures.append(error)
 
@@ -218,17 +185,17 @@ def test_many_threads_may_chat(engine) -> None:
 
 
 def test_a_failing_device_loses_the_memory_but_not_the_engine(engine, runner) -> None:
-    engine.chat([user(picture(1))]).read()
+    engine.chat(conversation([user(picture(1))])).read()
     runner.broken = MemoryError()
     with pytest.raises(MemoryError):
-        engine.chat([user(picture(1), text("What?"))])
+        engine.chat(conversation([user(picture(1), text("What?"))]))
 
-    assert engine.chat([user(picture(1))]).usage.reused_tokens == 0
+    assert engine.chat(conversation([user(picture(1))])).usage.reused_tokens == 0
 
 
 def test_a_conversation_may_have_choices(engine, runner, tokenizer) -> None:
     runner.say(tokenizer.encode("Yes"))
-    reply = engine.chat([user(picture(1), text("A dog?"))], choices=("Yes", "No"))
+    reply = engine.chat(conversation([user(picture(1), text("A dog?"))]), choices=("Yes", "No"))
 
     assert reply.probabilities["Yes"] > 0.9
 

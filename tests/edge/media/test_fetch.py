@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from edge.errors import BadMessage
+from edge.errors import AccessDenied, BadMessage
+from edge.media.access import TRUSTED
 
 httpx = pytest.importorskip("httpx", reason="httpx is not installed")
 fetching = pytest.importorskip("edge.media.fetch")
 
 
 def fetch(handler, url: str = "https://user:secret@host/a.png?token=secret", **settings) -> bytes:
-    return fetching.fetch(url, transport=httpx.MockTransport(handler), **settings)
+    return fetching.fetch(url, replace(TRUSTED, **settings), transport=httpx.MockTransport(handler))
 
 
 def test_what_is_there_is_given() -> None:
@@ -54,20 +56,20 @@ BROKEN = {
 def test_a_failed_download_is_named_without_secrets(name: str) -> None:
     handler, match = BROKEN[name]
 
-    with pytest.raises(BadMessage, match=match) as caught:
+    with pytest.raises((BadMessage, AccessDenied), match=match) as caught:
         fetch(handler, max_bytes=10)
     assert "secret" not in str(caught.value)
 
 
 def test_a_slow_download_ends() -> None:
     with pytest.raises(BadMessage, match="slow"):
-        fetch(lambda request: httpx.Response(200, content=b"a"), max_seconds=-1)
+        fetch(lambda request: httpx.Response(200, content=b"a"), fetch_seconds=-1)
 
 
 @pytest.mark.parametrize("url", ["http://", "http://host:port/"])
 def test_an_address_that_is_none_is_named(url: str) -> None:
     with pytest.raises(BadMessage, match="cannot be fetched"):
-        fetching.fetch(url)
+        fetching.fetch(url, TRUSTED)
 
 
 def test_a_picture_may_come_from_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +81,6 @@ def test_a_picture_may_come_from_the_network(monkeypatch: pytest.MonkeyPatch) ->
 
     file = io.BytesIO()
     Image.fromarray(np.full((9, 9, 3), 77, np.uint8)).save(file, "png")
-    monkeypatch.setattr(fetching, "fetch", lambda url: file.getvalue())
+    monkeypatch.setattr(fetching, "fetch", lambda url, access: file.getvalue())
 
     assert (read_picture("HTTP://host/a.png") == 77).all()

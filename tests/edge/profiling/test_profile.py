@@ -65,11 +65,11 @@ def test_what_depends_on_size_is_measured_at_another_one_too(found: dict[str, An
 def test_quantized_weights_are_not_profiled_where_so_few_tokens_take_another_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    engine = edge.random_model("pocket", variant="int4", device="cpu")
+    engine = edge.random_model("pocket", variant="int4", device="cpu").engine
 
     assert profiling._other_pixels(448 * 448, engine) == 448 * 448 // 2
     assert profiling._other_pixels(280 * 280, engine) == 2 * 280 * 280
-    assert profiling._other_pixels(280 * 280, edge.load("pocket")) == 280 * 280 // 2
+    assert profiling._other_pixels(280 * 280, edge.load("pocket").engine) == 280 * 280 // 2
 
 
 def test_the_thinned_timeline_keeps_its_peak() -> None:
@@ -205,7 +205,7 @@ def test_what_does_not_fit_is_refused_before_it_is_loaded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("edge.commands.profile.free", lambda device: 10**9)
-    monkeypatch.setattr(edge, "random_model", lambda *a, **k: pytest.fail("it was loaded"))
+    monkeypatch.setattr("edge.commands.profile.random_engine", lambda *a, **k: pytest.fail("it was loaded"))
 
     assert run(monkeypatch, "profile", "--model", "random:2b") == MODEL_FAILED
 
@@ -226,7 +226,7 @@ def test_running_out_of_memory_while_loading_has_an_exit_code(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(edge, "load", fail)
+    monkeypatch.setattr("edge.commands.profile.load_engine", fail)
 
     assert run(monkeypatch, "profile", *SHORT) == OUT_OF_MEMORY
     assert "tried to allocate 1 TiB" in capsys.readouterr().err

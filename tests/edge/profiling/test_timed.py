@@ -20,7 +20,7 @@ from stream.frame import Group
 from stream.sources.synthetic import Scene
 
 SIZE = (112, 168)
-ENGINE = edge.load("pocket")
+ENGINE = edge.load("pocket").engine
 CONFIG = read_config(POCKET)
 COSTS = Qwen2VLCosts(CONFIG, planned_weights(CONFIG, None, torch.float32), kv_itemsize=4)
 
