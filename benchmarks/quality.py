@@ -97,7 +97,7 @@ def compare(source: Engine, variants: Sequence[Engine], seeds: Sequence[int]) ->
 
 def expectations(engine: Engine, window: Sequence[Group], asked: Sequence[Lesson]) -> list[Logits]:
     """For each question, the logits (answer's tokens, vocab) with the true answer laid before the model."""
-    runner, layout = engine.runner, engine.runner.facts.layout
+    runner, layout = engine.runner, engine.runner.facts.family.layout
     prefix = stream_prefix(engine.tokenizer, layout)
     seen = [runner.encode(group.pixels) for group in window]
     rows, columns = seen[0].grid

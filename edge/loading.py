@@ -17,7 +17,7 @@ def load_engine(model: str, *, device: str = "auto", dtype: str = "auto", runner
         return random_engine(model.removeprefix(RANDOM), "bfloat16", device=device, dtype=dtype, runner=runner)
     folder = find_model(model)
     loaded = find_runner(runner).load(folder, device=device, dtype=dtype)
-    return Engine(loaded, Tokenizer.load(folder), name=model, limits=Limits.load(folder))
+    return Engine(loaded, Tokenizer.load(folder), name=model, limits=Limits.load(folder, loaded.facts.family.limits))
 
 
 def random_engine(
@@ -25,5 +25,6 @@ def random_engine(
 ) -> Engine:
     """See `edge.random_model`."""
     made = find_runner(runner).random(shape, variant, device=device, dtype=dtype, seed=seed)
-    limits = Limits.load(POCKET) if shape == "pocket" else Limits()
+    usual = made.facts.family.limits
+    limits = Limits.load(POCKET, usual) if shape == "pocket" else usual
     return Engine(made, Tokenizer.load(POCKET), name=f"{RANDOM}{shape}", limits=limits)

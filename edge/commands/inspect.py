@@ -94,7 +94,9 @@ def inspect_folder(folder: Path) -> Inspection:
         Row(part, how, len(members), sum(count for count, _ in members), sum(nbytes for _, nbytes in members))
         for (part, how), members in sorted(found.items())
     )
-    return Inspection(rows, sum(row.nbytes for row in rows), _cache_bytes(config), Limits.load(folder), manifest)
+    return Inspection(
+        rows, sum(row.nbytes for row in rows), _cache_bytes(config), Limits.load(folder, config.family.limits), manifest
+    )
 
 
 def _how(

@@ -173,7 +173,7 @@ def _calibrated(
 
 
 def _prompts(folder: Path, config: Config, order: Order) -> list[Prompt]:
-    limits = Limits.load(folder)
+    limits = Limits.load(folder, config.family.limits)
     layout = Layout(Tokenizer.load(folder), limits.cell, config.video_token_id)
     if order.calibrate is None:
         shown = drawn(order.samples, order.seed, limits, Pace().max_pixels)

@@ -65,7 +65,7 @@ class Context:
         self._runner = runner
         self._tokenizer = tokenizer
         self._system = system
-        self._layout = runner.facts.layout
+        self._layout = runner.facts.family.layout
         self._prefix = prompt.stream_prefix(tokenizer, self._layout, system)
         self._cache: Cache | None = None  # born with the first group, whose size says how much room it needs
         self._grid = (0, 0)  # rows and columns of tokens of every group in the cache

@@ -33,7 +33,7 @@ class Engine:
     ) -> None:
         self.name = name or runner.facts.name
         self.variant = runner.facts.variant
-        self.limits = limits or Limits()
+        self.limits = limits or runner.facts.family.limits
         self.runner = runner
         self.tokenizer = tokenizer
         self._lock = threading.Lock()
@@ -55,8 +55,9 @@ class Engine:
         What it has in common with the last one is not computed again.
         """
         sampling = sampling or Sampling()
-        parts = lay_out(self.tokenizer, self.runner.facts.layout, conversation.messages)
-        prompt, at = chunks(parts, conversation.visuals, self.runner.facts.layout, self.runner.facts.cell)
+        layout, cell = self.runner.facts.family.layout, self.runner.facts.cell
+        parts = lay_out(self.tokenizer, layout, conversation.messages)
+        prompt, at = chunks(parts, conversation.visuals, layout, cell, self.tokenizer)
         text = _text(parts)
         cache = self._take()
         prediction, reused = cache.read(prompt, at, sampling.max_tokens)

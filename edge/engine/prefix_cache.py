@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.engine.prompt import Part, Slot
+from edge.engine.tokenizer import Tokenizer
 from edge.errors import BadMessage, PromptTooLong
 from edge.media.visual import FramePair, Visual
 from edge.models.family import Positions, PromptLayout, Tokens
@@ -57,7 +58,7 @@ def size_of(unit: Unit) -> int:
 
 
 def chunks(
-    parts: Sequence[Part], visuals: Sequence[Visual], layout: PromptLayout, cell: int
+    parts: Sequence[Part], visuals: Sequence[Visual], layout: PromptLayout, cell: int, tokenizer: Tokenizer
 ) -> tuple[list[Chunk], int]:
     """A prompt as the model's memory takes it, and the position that follows it."""
     if sum(isinstance(part, Slot) for part in parts) != len(visuals):
@@ -67,14 +68,29 @@ def chunks(
     at = 0
     for part in parts:
         if isinstance(part, Slot):
-            visual = next(remaining)
-            rows, columns = (side // cell for side in visual.groups[0].shape[1:3])
-            for index, pixels in enumerate(visual.groups):
-                written.append(Chunk((GroupUnit(digest(pixels), index, rows, columns),), at, pixels))
-            at = layout.next_position(at, len(visual.groups), rows, columns)
+            groups, at = _group_chunks(next(remaining), at, layout, cell, tokenizer)
+            written += groups
         else:
             written.append(Chunk(tuple(part.tolist()), at))
             at += len(part)
+    return written, at
+
+
+def _group_chunks(
+    visual: Visual, at: int, layout: PromptLayout, cell: int, tokenizer: Tokenizer
+) -> tuple[list[Chunk], int]:
+    """The groups of a picture or a video that begins at a position, with what is written before each."""
+    rows, columns = (side // cell for side in visual.groups[0].shape[1:3])
+    written: list[Chunk] = []
+    start, index = at, 0
+    for pixels, seconds in zip(visual.groups, visual.seconds, strict=True):
+        before = tokenizer.encode(layout.text_before_group(seconds)) if visual.kind == "video" else ()
+        if len(before):  # then each group is a visual of its own
+            written.append(Chunk(tuple(map(int, before)), at))
+            start, index = at + len(before), 0
+        written.append(Chunk((GroupUnit(digest(pixels), index, rows, columns),), start, pixels))
+        index += 1
+        at = layout.next_position(start, index, rows, columns)
     return written, at
 
 
@@ -88,7 +104,7 @@ class PrefixCache:
     """A cache and what it holds."""
 
     def __init__(self, runner: Runner) -> None:
-        self._runner, self._layout = runner, runner.facts.layout
+        self._runner, self._layout = runner, runner.facts.family.layout
         self._cache: Cache | None = None
         self._units: list[Unit] = []
         self._embeddings: dict[bytes, Embeddings] = {}  # of the last prompt's groups, should the cache be renewed

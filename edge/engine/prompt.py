@@ -19,7 +19,8 @@ import numpy as np
 
 from edge.engine.tokenizer import Tokenizer
 from edge.errors import BadMessage
-from edge.models.family import Positions, PromptLayout, Tokens, VisualKind
+from edge.media.visual import VisualKind
+from edge.models.family import Positions, PromptLayout, Tokens
 
 Messages = Sequence[Mapping[str, Any]]
 """Chat messages: `role`, and `content` as text or as a list of {"type": "text" | "image" | "video", ...}."""

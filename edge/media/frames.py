@@ -41,7 +41,7 @@ class Request:
     access: Access
 
     def choose_size(self, num_frames: int | None = None) -> ChooseSize:
-        return parameters.choose_size(self.part, self.limits.video, self.limits.cell, self.access, num_frames)
+        return parameters.choose_size(self.part, "video", self.limits, self.access, num_frames)
 
     def check_count(self, num_frames: int) -> None:
         if num_frames > MAX_FRAMES:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edge.errors import BadMessage, ModelUnreadable
-from stream.resize import CELL, smart_resize
+from stream.resize import smart_resize
 
 log = logging.getLogger(__name__)
 
@@ -38,32 +38,31 @@ class PixelLimits:
         return f"{self.min_pixels} to {self.max_pixels} pixels"
 
 
-LOOKED_AT = 448 * 448  # pixels of a stream's frame, unless told otherwise: 256 tokens for two frames
-MOST_PIXELS = 16384 * 28 * 28  # of one frame, in Qwen2-VL's own processor
-IMAGE = PixelLimits(56 * 56, 1280 * 28 * 28)
-VIDEO = PixelLimits(128 * 28 * 28, 768 * 28 * 28)  # qwen-vl-utils' and transformers' own
+LOOKED_AT = 448 * 448  # pixels of a stream's frame, unless told otherwise
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """A model's habits: pixels of a picture, and pixels of each frame of a video."""
 
-    image: PixelLimits = IMAGE
-    video: PixelLimits = VIDEO
-    cell: int = CELL  # pixels per side of one token
+    image: PixelLimits
+    video: PixelLimits
+    largest: int  # pixels that any one frame may have, whatever is asked for
+    cell: int  # pixels per side of the square that becomes one token (patch size x merge size)
 
     @classmethod
-    def load(cls, folder: Path) -> Limits:
-        """From the processor files of a model folder.
+    def load(cls, folder: Path, usual: Limits) -> Limits:
+        """From the processor files of a model folder; `usual` are its family's, for what it does not name.
 
         Videos have limits of their own, unless the model was made for smaller pictures than those.
         """
-        image = _written(folder, "image_processor", "preprocessor_config.json", IMAGE)
-        video = _written(folder, "video_processor", "video_preprocessor_config.json", VIDEO)
+        image = _written(folder, "image_processor", "preprocessor_config.json", usual.image)
+        video = _written(folder, "video_processor", "video_preprocessor_config.json", usual.video)
         if image is None and video is None:
-            log.info("%s says nothing of the size of pictures; Qwen2-VL's own limits are used", folder)
-        image = image or IMAGE
-        return cls(image, video or (image if image.max_pixels < VIDEO.max_pixels else VIDEO))
+            log.info("%s says nothing of the size of pictures; its family's limits are used: %s", folder, usual)
+        image = image or usual.image
+        is_small = image.max_pixels < usual.video.max_pixels
+        return replace(usual, image=image, video=video or (image if is_small else usual.video))
 
     def __str__(self) -> str:
         return f"pictures of {self.image}, frames of videos of {self.video}"

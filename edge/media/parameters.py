@@ -9,11 +9,12 @@ import math
 import reprlib
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any, Literal
+from typing import Any
 
 from edge.errors import BadMessage
 from edge.media.access import Access
-from edge.media.limits import MOST_PIXELS, PixelLimits
+from edge.media.limits import Limits, PixelLimits
+from edge.media.visual import VisualKind
 from stream.resize import smart_resize
 from stream.sampler import ChooseSize
 
@@ -30,7 +31,7 @@ def given(part: Part) -> Part:
     return {name: value for name, value in part.items() if value is not None}
 
 
-def check(part: Part, kind: Literal["image", "video"]) -> None:
+def check(part: Part, kind: VisualKind) -> None:
     """Raises BadMessage for a parameter that is no number, though it may not come to be used."""
     for name in PARAMETERS[kind] & part.keys():
         number(part, name, 0)
@@ -47,10 +48,10 @@ def number(part: Part, name: str, default: float) -> float:
 
 
 def choose_size(
-    part: Part, limits: PixelLimits, cell: int, access: Access, num_frames: int | None = None
+    part: Part, kind: VisualKind, model: Limits, access: Access, num_frames: int | None = None
 ) -> ChooseSize:
     """At which (height, width) the model sees a frame, by the part's parameters and the model's limits."""
-    limits = _limits_of(part, limits, access, num_frames)
+    limits = _limits_of(part, model.image if kind == "image" else model.video, model.largest, access, num_frames)
     explicit = {"resized_height", "resized_width"} & part.keys()
     if len(explicit) == 1:
         raise BadMessage("'resized_height' and 'resized_width' go together. Give both.")
@@ -58,16 +59,18 @@ def choose_size(
     def choose(height: int, width: int) -> tuple[int, int]:
         if explicit:
             height, width = int(part["resized_height"]), int(part["resized_width"])
-        return smart_resize(height, width, factor=cell, min_pixels=limits.min_pixels, max_pixels=limits.max_pixels)
+        return smart_resize(
+            height, width, factor=model.cell, min_pixels=limits.min_pixels, max_pixels=limits.max_pixels
+        )
 
     return choose
 
 
-def _limits_of(part: Part, limits: PixelLimits, access: Access, num_frames: int | None) -> PixelLimits:
+def _limits_of(part: Part, limits: PixelLimits, largest: int, access: Access, num_frames: int | None) -> PixelLimits:
     low = int(number(part, "min_pixels", min(limits.min_pixels, number(part, "max_pixels", math.inf))))
     high = int(number(part, "max_pixels", max(limits.max_pixels, low)))
-    if low > MOST_PIXELS:
-        raise BadMessage(f"'min_pixels' is {low}; a picture of {MOST_PIXELS} pixels is the largest possible.")
+    if low > largest:
+        raise BadMessage(f"'min_pixels' is {low}; a picture of {largest} pixels is the largest possible.")
     if num_frames is not None and "total_pixels" in part:
         # qwen-vl-utils' rule. Two frames make one group, hence the 2; never below the minimum, plus a margin.
         high = max(min(high, int(number(part, "total_pixels", 0) / num_frames * 2)), int(low * 1.05))

@@ -31,7 +31,7 @@ def load_image(part: Part, limits: Limits, access: Access = TRUSTED) -> Visual:
     part = parameters.given(part)
     parameters.check(part, "image")
     pixels = read_picture(part["image"] if "image" in part else part.get("image_url"), access)
-    choose_size = parameters.choose_size(part, limits.image, limits.cell, access)
+    choose_size = parameters.choose_size(part, "image", limits, access)
     pixels = resize(pixels, choose_size(*pixels.shape[:2]))
     return Visual("image", (np.stack([pixels, pixels]),), (0.0,))
 

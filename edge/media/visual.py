@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+VisualKind = Literal["image", "video"]
+
 FramePair = NDArray[np.uint8]
 """One group as the vision tower takes it, shape (2, height, width, 3)."""
 
@@ -19,7 +21,7 @@ FramePair = NDArray[np.uint8]
 class Visual:
     """A picture or a video, ready for the vision tower."""
 
-    kind: Literal["image", "video"]
+    kind: VisualKind
     groups: tuple[FramePair, ...]  # at least one, all of one size
     seconds: tuple[float, ...]  # of each group: when its newest frame is shown; 0.0 for a picture
 

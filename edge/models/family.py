@@ -9,12 +9,14 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import BadMessage, WrongArchitecture
+from edge.errors import WrongArchitecture
+from edge.media.limits import Limits
+from edge.media.visual import VisualKind
 
 if TYPE_CHECKING:
     from edge.models.architecture import Architecture
@@ -29,8 +31,6 @@ Tokens = NDArray[np.int64]
 
 Positions = NDArray[np.int64]
 """M-RoPE position ids, shape (3, n): time, row, column."""
-
-VisualKind = Literal["image", "video"]
 
 
 class PromptLayout(Protocol):
@@ -59,36 +59,11 @@ class PromptLayout(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PixelLimits:
-    """How many pixels a frame may have for the model; others are resized."""
-
-    min_pixels: int
-    max_pixels: int
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.min_pixels <= self.max_pixels:
-            raise BadMessage(
-                f"min_pixels is {self.min_pixels} and max_pixels {self.max_pixels}; "
-                "they must be at least 1, and the first at most the second."
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class PictureLimits:
-    """The sizes at which a model looks at pictures."""
-
-    image: PixelLimits
-    video: PixelLimits  # of each frame
-    largest: int  # pixels that any one frame may have, whatever is asked for
-    cell: int  # pixels per side of the square that becomes one token (patch size x merge size)
-
-
-@dataclass(frozen=True, slots=True)
 class Family:
     name: str  # `model_type` in config.json
     title: str  # for people
     layout: PromptLayout
-    limits: PictureLimits  # where a model's folder names none
+    limits: Limits  # of pictures, where a model's folder names none
     architecture_path: str  # "package.module:ATTRIBUTE" of its `Architecture`; needs torch
 
     @property

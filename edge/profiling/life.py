@@ -69,7 +69,7 @@ def live_through(
     runner = TimedRunner(engine.runner, costs, spans, dictation(engine.tokenizer, workload.answer_tokens))
     timed = Engine(runner, engine.tokenizer, engine.name, engine.limits)
     task = Describe(
-        question(engine.tokenizer, engine.runner.facts.layout, workload.question_tokens),
+        question(engine.tokenizer, engine.runner.facts.family.layout, workload.question_tokens),
         max_tokens=workload.answer_tokens,
     )
     size = (0, 0)

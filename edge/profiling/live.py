@@ -22,7 +22,7 @@ def watch_live(engine: Engine, costs: Costs, workload: ProfileSettings, seconds:
     """Ages in seconds, None when no answer came in time."""
     runner = TimedRunner(engine.runner, costs, Spans(), dictation(engine.tokenizer, workload.answer_tokens))
     task = Describe(
-        question(engine.tokenizer, engine.runner.facts.layout, workload.question_tokens),
+        question(engine.tokenizer, engine.runner.facts.family.layout, workload.question_tokens),
         max_tokens=workload.answer_tokens,
     )
     address = f"synthetic://?seed={workload.seed}&size={WIDTH}x{HEIGHT}&fps={CAMERA_FPS}&seconds={seconds}&live=1"

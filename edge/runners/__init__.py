@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import UnknownRunner
-from edge.models.family import Positions, PromptLayout, Tokens
+from edge.models.family import Family, Positions, Tokens
 
 if TYPE_CHECKING:
     from edge.models.costs import Costs
@@ -41,7 +41,7 @@ class Facts:
     video_token: int
     stop_tokens: tuple[int, ...]
     cell: int  # pixels per side of the square that becomes one token (patch size x merge size)
-    layout: PromptLayout
+    family: Family
 
 
 class Embeddings(Protocol):

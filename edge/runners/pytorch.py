@@ -135,7 +135,7 @@ class PyTorchRunner(Runner):
             video_token=config.video_token_id,
             stop_tokens=stop_tokens,
             cell=config.cell,
-            layout=config.family.layout,
+            family=config.family,
         )
         return cls(model, config, facts)
 

@@ -20,6 +20,7 @@ from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
 from edge.media.limits import Limits
 from edge.models.architecture import read_config
+from edge.models.qwen2_vl import QWEN2_VL
 from quantize.checkpoint import Checkpoint
 
 Layer = tuple[Tensor, Tensor]  # a weight (n, k), and inputs (rows, k)
@@ -72,7 +73,7 @@ def _drawn(n: int, k: int, seed: int, rows: int = 3000) -> Layer:
 
 
 def _real(samples: int = 24) -> dict[str, Layer]:
-    config, limits, checkpoint = read_config(POCKET), Limits.load(POCKET), Checkpoint(POCKET)
+    config, limits, checkpoint = read_config(POCKET), Limits.load(POCKET, QWEN2_VL.limits), Checkpoint(POCKET)
     layout = Layout(Tokenizer.load(POCKET), limits.cell, config.video_token_id)
     prompts = [layout.prompt(spoken) for spoken in drawn(samples, 0, limits, max_pixels=448 * 448)]
     route = Route(config, prompts, checkpoint.tensor, torch.device("cpu"), torch.float32)

@@ -6,7 +6,8 @@ PyTorch, imported only where a network is wanted.
 
 from __future__ import annotations
 
-from edge.models.family import Family, PictureLimits, PixelLimits
+from edge.media.limits import Limits, PixelLimits
+from edge.models.family import Family
 from edge.models.qwen2_vl.layout import LAYOUT
 
 CELL = 28  # pixels per side of a token: patches of 14, merged 2 by 2
@@ -15,7 +16,7 @@ QWEN2_VL = Family(
     name="qwen2_vl",
     title="Qwen2-VL",
     layout=LAYOUT,
-    limits=PictureLimits(
+    limits=Limits(
         image=PixelLimits(4 * CELL**2, 1280 * CELL**2),
         video=PixelLimits(128 * CELL**2, 768 * CELL**2),  # as in qwen-vl-utils and transformers
         largest=16384 * CELL**2,  # of its own processor

@@ -16,7 +16,8 @@ from itertools import product
 
 import numpy as np
 
-from edge.models.family import Positions, VisualKind
+from edge.media.visual import VisualKind
+from edge.models.family import Positions
 
 
 class Qwen2VLLayout:

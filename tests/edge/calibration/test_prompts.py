@@ -14,13 +14,14 @@ from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
 from edge.media.limits import Limits
 from edge.models.architecture import read_config
+from edge.models.qwen2_vl import QWEN2_VL
 from edge.models.qwen2_vl.layout import LAYOUT
 from quantize.errors import NothingToCalibrate
 from stream.clip import write_clip
 from stream.sources.synthetic import Scene
 
 MAX_PIXELS = 448 * 448
-LIMITS = Limits.load(POCKET)
+LIMITS = Limits.load(POCKET, QWEN2_VL.limits)
 
 
 @pytest.fixture(scope="module")

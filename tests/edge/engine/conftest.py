@@ -16,7 +16,7 @@ from tokenizers import Tokenizer as Backend
 
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
-from edge.models.qwen2_vl.layout import LAYOUT
+from edge.models.qwen2_vl import QWEN2_VL
 from edge.runners import Facts
 from stream.frame import Group
 
@@ -170,7 +170,7 @@ def make_runner(tokenizer: Tokenizer) -> Callable[..., FakeRunner]:
             video_token=special["<|video_pad|>"],
             stop_tokens=(special["<|im_end|>"], special["<|endoftext|>"]),
             cell=28,
-            layout=LAYOUT,
+            family=QWEN2_VL,
         )
         return FakeRunner(facts)
 

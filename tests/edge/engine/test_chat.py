@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from edge.media.access import TRUSTED
 from edge.media.limits import Limits, PixelLimits
 from edge.media.messages import read
 from edge.media.visual import Conversation
-from edge.models.qwen2_vl.layout import LAYOUT
+from edge.models.qwen2_vl import QWEN2_VL
+from edge.models.qwen2_vl.layout import LAYOUT, Qwen2VLLayout
 
-LIMITS = Limits(PixelLimits(28 * 28, 200 * 200), PixelLimits(28 * 28, 200 * 200))
+LIMITS = Limits(PixelLimits(28 * 28, 200 * 200), PixelLimits(28 * 28, 200 * 200), QWEN2_VL.limits.largest, 28)
 
 
 def picture(shade: int = 0, height: int = 56, width: int = 84) -> dict:
@@ -213,3 +215,23 @@ def test_an_engine_opens_contexts_as_sessions_need_them(engine, make_group) -> N
     context.append(make_group(0))
 
     assert "".join(context.answer("What?", (), 5)) is not None
+
+
+class Timestamped(Qwen2VLLayout):
+    """A family that writes the time before each group of a video."""
+
+    def text_before_group(self, seconds: float) -> str:
+        return f"<{seconds:.1f} seconds>"
+
+
+def test_a_family_may_write_text_between_the_groups_of_a_video(make_runner, tokenizer) -> None:
+    runner = make_runner()
+    runner.facts = replace(runner.facts, family=replace(QWEN2_VL, layout=Timestamped()))
+    frames = np.zeros((4, 56, 84, 3), dtype=np.uint8)
+    content = [{"type": "video", "video": frames}, {"type": "text", "text": "What?"}]
+    Engine(runner, tokenizer, limits=LIMITS).chat(conversation([{"role": "user", "content": content}])).close()
+    kinds = [call[1] for call in runner.named("extend")]
+
+    assert kinds == ["text", "text", "group", "text", "group", "text"]
+    (_, _, _, _, _, first), (_, _, _, _, _, second) = [call for call in runner.named("extend") if call[1] == "group"]
+    assert second - first == 3 + len(tokenizer.encode("<1.5 seconds>"))  # three columns are the largest side

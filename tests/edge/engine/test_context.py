@@ -11,6 +11,7 @@ from edge.engine.context import ROOM_FOR_QUESTION, Context
 from edge.engine.prompt import stream_prefix, stream_suffix
 from edge.engine.sampling import Sampling
 from edge.errors import NothingSeen, PromptTooLong
+from edge.models.qwen2_vl import QWEN2_VL
 from edge.models.qwen2_vl.layout import LAYOUT, Qwen2VLLayout
 
 GROUP = 6  # tokens of a group of 56 x 84
@@ -334,7 +335,7 @@ class Timestamped(Qwen2VLLayout):
 
 def test_a_family_may_write_text_between_groups(make_runner, make_group, tokenizer) -> None:
     runner = make_runner()
-    runner.facts = replace(runner.facts, layout=Timestamped())
+    runner.facts = replace(runner.facts, family=replace(QWEN2_VL, layout=Timestamped()))
     context = Context(runner, tokenizer, max_groups=2)
     for index in range(3):  # the third begins the window anew, with the second
         context.append(make_group(index))

@@ -20,12 +20,12 @@ from PIL import Image
 from edge.errors import AccessDenied, BadMessage
 from edge.media.access import TRUSTED, UNTRUSTED, Access, is_public
 from edge.media.fetch import CheckedTransport, fetch
-from edge.media.limits import Limits
 from edge.media.pictures import load_image, read_picture
 from edge.media.videos import load_video
+from edge.models.qwen2_vl import QWEN2_VL
 from stream.errors import SourceNotFound, SourceUnreadable
 
-LIMITS = Limits()
+LIMITS = QWEN2_VL.limits
 ANY_PUBLIC = replace(UNTRUSTED, hosts=None)
 
 

@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from edge.errors import ModelUnreadable
-from edge.media.limits import IMAGE, VIDEO, Limits, PixelLimits
+from edge.media.limits import Limits, PixelLimits
+from edge.models.qwen2_vl import QWEN2_VL
+
+USUAL = QWEN2_VL.limits
+IMAGE, VIDEO = USUAL.image, USUAL.video
 
 
 @pytest.mark.parametrize(
@@ -34,7 +38,7 @@ def test_limits_come_from_the_model_folder(tmp_path: Path, image, video, expecte
         if content:
             (tmp_path / name).write_text(content)
 
-    assert Limits.load(tmp_path) == Limits(*expected)
+    assert Limits.load(tmp_path, USUAL) == Limits(*expected, USUAL.largest, USUAL.cell)
 
 
 SMALL, LARGE = {"min_pixels": 100, "max_pixels": 200}, {"size": {"shortest_edge": 300, "longest_edge": 400}}
@@ -55,18 +59,18 @@ def test_limits_may_be_written_as_transformers_5_does(tmp_path: Path, nested: di
     (tmp_path / "processor_config.json").write_text(json.dumps(nested))
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(own))
 
-    assert Limits.load(tmp_path) == Limits(*expected)
+    assert Limits.load(tmp_path, USUAL) == Limits(*expected, USUAL.largest, USUAL.cell)
 
 
 def test_a_folder_without_limits_is_told_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(SMALL))
-    Limits.load(tmp_path)
+    Limits.load(tmp_path, USUAL)
     assert not caplog.messages
 
     (tmp_path / "preprocessor_config.json").unlink()
-    assert Limits.load(tmp_path) == Limits()
-    assert len(caplog.messages) == 1 and "own limits are used" in caplog.text
+    assert Limits.load(tmp_path, USUAL) == USUAL
+    assert len(caplog.messages) == 1 and "its family's limits are used" in caplog.text
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"min_pixels": "a", "max_pixels": 3}', '{"size": 3}'])
@@ -74,4 +78,4 @@ def test_unreadable_limits_are_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "preprocessor_config.json").write_text(content)
 
     with pytest.raises(ModelUnreadable, match="preprocessor_config"):
-        Limits.load(tmp_path)
+        Limits.load(tmp_path, USUAL)

@@ -7,9 +7,10 @@ from edge.errors import AccessDenied, BadMessage
 from edge.media.access import TRUSTED, UNTRUSTED
 from edge.media.limits import Limits, PixelLimits
 from edge.media.messages import read
+from edge.models.qwen2_vl import QWEN2_VL
 from stream.errors import BadPicture
 
-LIMITS = Limits(PixelLimits(28 * 28, 200 * 200), PixelLimits(28 * 28, 200 * 200))
+LIMITS = Limits(PixelLimits(28 * 28, 200 * 200), PixelLimits(28 * 28, 200 * 200), QWEN2_VL.limits.largest, 28)
 
 
 def picture(shade: int = 0, height: int = 56, width: int = 84) -> dict:

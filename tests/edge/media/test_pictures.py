@@ -12,9 +12,10 @@ from PIL import Image
 from edge.errors import AccessDenied, BadMessage
 from edge.media.limits import Limits, PixelLimits
 from edge.media.pictures import load_image, read_picture
+from edge.models.qwen2_vl import QWEN2_VL
 from stream.errors import BadPicture, SourceNotFound
 
-LIMITS = Limits(PixelLimits(28 * 28, 200 * 200), PixelLimits(28 * 28, 100 * 100))
+LIMITS = Limits(PixelLimits(28 * 28, 200 * 200), PixelLimits(28 * 28, 100 * 100), QWEN2_VL.limits.largest, 28)
 
 
 def picture(height: int = 56, width: int = 84, shade: int = 90) -> np.ndarray:

@@ -13,11 +13,12 @@ from edge.errors import BadMessage
 from edge.media import recordings
 from edge.media.limits import Limits, PixelLimits
 from edge.media.videos import load_video
+from edge.models.qwen2_vl import QWEN2_VL
 from stream.errors import SourceNotFound, StreamError
 from stream.frame import Frame
 from stream.testing import FakeSource
 
-LIMITS = Limits(PixelLimits(28 * 28, 200 * 200), PixelLimits(28 * 28, 100 * 100))
+LIMITS = Limits(PixelLimits(28 * 28, 200 * 200), PixelLimits(28 * 28, 100 * 100), QWEN2_VL.limits.largest, 28)
 
 
 def picture(height: int = 56, width: int = 84, shade: int = 90) -> np.ndarray:
