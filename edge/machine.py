@@ -25,7 +25,7 @@ def machine() -> dict[str, Any]:
     """Device, versions, memory."""
     import torch
 
-    card: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "qwen2vl-edge": _version("qwen2vl-edge"),
         "commit": _commit(),
         "python": platform.python_version(),
@@ -37,7 +37,7 @@ def machine() -> dict[str, Any]:
         "memory": _gigabytes(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
         "gpu": _gpu(),
     }
-    return card | {name: _version(name) for name in LIBRARIES}
+    return facts | {name: _version(name) for name in LIBRARIES}
 
 
 def _version(name: str) -> str:

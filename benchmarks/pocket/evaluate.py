@@ -25,7 +25,7 @@ from rich.progress import track
 from rich.table import Table
 
 import edge
-from edge.commands.watch import Pace
+from edge.commands.watch import WatchOptions
 from edge.engine.context import Context
 from edge.engine.engine import Engine
 from edge.machine import machine
@@ -137,7 +137,7 @@ def film(seed: int, rng: np.random.Generator, engine: Engine) -> tuple[list[Grou
             groups(
                 FileSource(str(path)),
                 fps=FPS,
-                choose_size=partial(engine.limits.frame_size, max_pixels=Pace().max_pixels),
+                choose_size=partial(engine.limits.frame_size, max_pixels=WatchOptions().max_pixels),
             )
         )[:count]
     return window, observe(scene, (first + times).tolist())

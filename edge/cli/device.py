@@ -45,26 +45,26 @@ def profile(
     as_json: AsJson = False,
 ) -> None:
     """Measure where a frame's time and memory go on this device, and how far that is from what it could give."""
-    from edge.commands.profile import check_fit, make_subject, read_report
-    from edge.profiling.life import ProfileSettings
+    from edge.commands.profile import check_fit, make_target, read_report
+    from edge.profiling.pipeline_steps import ProfileSettings
 
     if compare is not None:
         _compare(read_report(compare[0]), read_report(compare[1]), as_json)
         return
     _check_files(clip, html, trace)
     with options_checked():
-        workload = ProfileSettings(
+        settings = ProfileSettings(
             window=window, fps=fps, max_pixels=max_pixels, question_tokens=question_tokens,
             answer_tokens=answer_tokens, clip=clip,
         )  # fmt: skip
-    subject = make_subject(model, variant, device, dtype)
+    target = make_target(model, variant, device, dtype)
     if not force:
-        check_fit(subject, workload)
-    from edge.commands.profile_table import show_report
+        check_fit(target, settings)
+    from edge.cli.tables.profile import show_report
     from edge.profiling import profile as profiling
 
     with notes.status("") as status:
-        found = profiling.profile(subject, workload, live, status.update)
+        found = profiling.profile(target, settings, live, status.update)
     if as_json:
         print(json.dumps(found.report, ensure_ascii=False), flush=True)
     else:
@@ -93,7 +93,7 @@ def _check_files(clip: Path | None, *outputs: Path | None) -> None:
 def _compare(before: dict[str, object], after: dict[str, object], as_json: bool) -> None:
     from dataclasses import asdict
 
-    from edge.commands.comparison_table import show_comparison
+    from edge.cli.tables.comparison import show_comparison
     from edge.reports.compare import compare, differences
 
     if as_json:
@@ -122,20 +122,21 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Predict what a device could watch: memory, age of answers, number of cameras. Nothing is measured or loaded."""
-    from edge.commands.plan import plan_for, show_plan
-    from edge.planning.predict import Workload
+    from edge.cli.tables.forecast import show_forecast
+    from edge.commands.plan import forecast_for
+    from edge.planning.forecast import Workload
 
     amounts = {"memory": memory, "bandwidth": bandwidth, "tflops": tflops, "int8_tops": int8_tops}
     with options_checked():
-        wish = Workload(
+        workload = Workload(
             size=_size(size), fps=fps, window=window, question_tokens=question_tokens, answer_tokens=answer_tokens,
             every=every, cameras=cameras,
         )  # fmt: skip
-        found = plan_for(model, variant, device, like, amounts, wish)
+        found = forecast_for(model, variant, device, like, amounts, workload)
     if as_json:
         print(json.dumps(found.to_dict()), flush=True)
     else:
-        show_plan(found, wish, notes)
+        show_forecast(found, workload, notes)
 
 
 def _size(text: str) -> tuple[int, int]:

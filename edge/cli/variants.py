@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from edge.cli.options import AsJson, Device
 from edge.cli.terminal import VARIANT_FAILED, bar, notes
@@ -50,7 +49,7 @@ def quantize(
     for folder, manifest in written.items():
         if not draw_errors(manifest, folder.with_name(f"{folder.name}-errors.png")):
             notes.print("no picture of the errors: matplotlib is not installed", style="dim")
-        _show_inspection(inspect_folder(folder), str(folder), as_json)
+        _tell_inspection(inspect_folder(folder), str(folder), as_json)
 
 
 def inspect(
@@ -60,7 +59,7 @@ def inspect(
     from edge.commands.inspect import inspect_folder
     from edge.hub import find_model
 
-    _show_inspection(inspect_folder(find_model(folder)), folder, as_json)
+    _tell_inspection(inspect_folder(find_model(folder)), folder, as_json)
 
 
 def verify(folder: Annotated[Path, typer.Argument(help="a variant")], as_json: AsJson = False) -> None:
@@ -92,15 +91,10 @@ def random_model(
     notes.print(f"{folder}: the {shape} shape in bfloat16; it says nothing sensible", markup=False)
 
 
-def _show_inspection(found: Inspection, title: str, as_json: bool) -> None:
+def _tell_inspection(found: Inspection, title: str, as_json: bool) -> None:
+    from edge.cli.tables.inspection import show_inspection
+
     if as_json:
         print(json.dumps(found.to_dict(), ensure_ascii=False), flush=True)
-        return
-    table = Table("part", "stored as", title=title, title_justify="left", title_style="bold")
-    for heading in ("layers", "weights", "MB", "bits/weight"):
-        table.add_column(heading, justify="right")
-    for row in found.rows:
-        counts = (str(row.num_layers), f"{row.num_weights / 1e6:.2f} M", f"{row.nbytes / 1e6:.1f}")
-        table.add_row(row.part, row.stored, *counts, f"{row.bits_per_weight:.2f}")
-    notes.print(table)
-    notes.print(found.summary(), markup=False)
+    else:
+        show_inspection(found, title, notes)

@@ -44,7 +44,7 @@ def watch(
     as_json: AsJson = False,
 ) -> None:
     """Watch a source and tell what is there: descriptions, boxes, yes or no; each with its age."""
-    from edge.commands.watch import Pace, make_session, make_sinks, make_tasks
+    from edge.commands.watch import WatchOptions, make_session, make_sinks, make_tasks
 
     with options_checked():
         tasks = make_tasks(describe, ground, ask)
@@ -52,9 +52,9 @@ def watch(
     engine = load(model, device, dtype)
     sinks = make_sinks(as_json=as_json, out=out, overlay=overlay)
     with options_checked():
-        pace = Pace(fps=fps, window=window, max_pixels=max_pixels, every=every, duration=duration)
+        options = WatchOptions(fps=fps, window=window, max_pixels=max_pixels, every=every, duration=duration)
         show = Ticker()
-        session = make_session(camera, engine, tasks, sinks, pace, show.add)
+        session = make_session(camera, engine, tasks, sinks, options, show.add)
     with _stopped_by_signals(session.stop), show:
         try:
             session.run()
@@ -106,10 +106,14 @@ def demo(
     from edge.commands.demo import run_demo
 
     engine = load(model, device, dtype)
-    outcome = run_demo(engine, folder, seconds)
-    tell(outcome.summary.to_dict(), as_json=False, title=f"{outcome.summary.stream}: {outcome.summary.ended}")
-    tell(outcome.to_dict(), as_json=False, title="against the truth of the scene")
-    if not outcome.is_right:
+
+    def announce(address: str) -> None:
+        notes.print(f"a camera plays a drawn scene at {address}; watching for {seconds:.0f} s", markup=False)
+
+    result = run_demo(engine, folder, seconds, announce)
+    tell(result.summary.to_dict(), as_json=False, title=f"{result.summary.stream}: {result.summary.ended}")
+    tell(result.to_dict(), as_json=False, title="against the truth of the scene")
+    if not result.is_right:
         raise typer.Exit(DEMO_FAILED)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from edge.commands.watch import Pace
+from edge.commands.watch import WatchOptions
 from edge.models.qwen2_vl.config import Config, read_config
 from edge.models.qwen2_vl.model import Qwen2VL
 from quantize.checkpoint import Checkpoint, Stored
@@ -145,7 +145,7 @@ def _count(shape: tuple[int, ...]) -> int:
 def _cache_bytes(config: Config) -> int:
     """Keys and values in 16 bits."""
     language, cell = config.language, config.vision.patch_size * config.vision.spatial_merge_size
-    tokens = WINDOW * Pace().max_pixels // cell**2 + TEXT
+    tokens = WINDOW * WatchOptions().max_pixels // cell**2 + TEXT
     return 2 * 2 * language.num_hidden_layers * language.num_key_value_heads * language.head_dim * tokens
 
 

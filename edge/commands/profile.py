@@ -18,15 +18,15 @@ from edge.models.qwen2_vl.config import Config, parse_config, read_config
 from edge.models.qwen2_vl.costs import Qwen2VLCosts
 from edge.models.qwen2_vl.shapes import published_config
 from edge.models.random import random_plan
-from edge.planning.memory_budget import KEPT, OVERHEAD, predict_memory
-from edge.profiling.life import ProfileSettings
+from edge.planning.memory_budget import OVERHEAD, RETAINED, predict_memory
 from edge.profiling.memory_usage import free
-from edge.profiling.profile import SCHEMA, Subject
+from edge.profiling.pipeline_steps import ProfileSettings
+from edge.profiling.profile import SCHEMA, ProfileTarget
 from edge.runners.pytorch import choose_device, choose_dtype, compute_dtype
 from quantize.checkpoint import Checkpoint
 
 
-def make_subject(model: str, variant: str | None, device: str, dtype: str) -> Subject:
+def make_target(model: str, variant: str | None, device: str, dtype: str) -> ProfileTarget:
     """Reads headers, no weights. `variant` is for random weights only. Raises ModelError, QuantizeError."""
     chosen = choose_device(device)
     if model.startswith(RANDOM):
@@ -39,7 +39,7 @@ def make_subject(model: str, variant: str | None, device: str, dtype: str) -> Su
         def make() -> Engine:
             return edge.random_model(shape, variant=stored, device=device, dtype=dtype)
 
-        return Subject(model, str(computed) if plan is None else stored, variant, chosen, costs, make)
+        return ProfileTarget(model, str(computed) if plan is None else stored, variant, chosen, costs, make)
     if variant is not None:
         raise ModelNotFound(
             f"--variant {variant} is for random weights; {model} is what it is. Make one with `edge quantize`."
@@ -49,7 +49,7 @@ def make_subject(model: str, variant: str | None, device: str, dtype: str) -> Su
     computed = choose_dtype(compute_dtype(config, chosen) if dtype == "auto" else dtype, chosen)
     costs = Qwen2VLCosts(config, _stored(folder, config, computed), computed.itemsize)
     stored = str(computed) if config.quantization is None else "int"
-    return Subject(model, stored, None, chosen, costs, lambda: edge.load(model, device=device, dtype=dtype))
+    return ProfileTarget(model, stored, None, chosen, costs, lambda: edge.load(model, device=device, dtype=dtype))
 
 
 def _stored(folder: Path, config: Config, dtype: torch.dtype) -> Weights:
@@ -60,12 +60,12 @@ def _stored(folder: Path, config: Config, dtype: torch.dtype) -> Weights:
     return Weights.stored(config, checkpoint.stored, dtype)
 
 
-def check_fit(subject: Subject, workload: ProfileSettings) -> None:
+def check_fit(target: ProfileTarget, settings: ProfileSettings) -> None:
     """Before anything is loaded. Raises DoesNotFit."""
-    side = int(workload.max_pixels**0.5) // 28 * 28 or 28
-    kind = subject.device.type
-    memory = predict_memory(subject.costs, (side, side), workload.window, OVERHEAD[kind], kept=KEPT[kind])
-    memory.check(free(subject.device), subject.name)
+    side = int(settings.max_pixels**0.5) // 28 * 28 or 28
+    kind = target.device.type
+    memory = predict_memory(target.costs, (side, side), settings.window, OVERHEAD[kind], retained=RETAINED[kind])
+    memory.check(free(target.device), target.name)
 
 
 def read_report(path: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from stream.tasks.ground import ground_tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class WatchOptions:
     """How much is looked at, and how often."""
 
     fps: float = 2.0  # frames per second of video
@@ -56,19 +56,19 @@ def make_session(
     engine: Engine,
     tasks: Sequence[Task],
     sinks: Sequence[Sink],
-    pace: Pace,
+    options: WatchOptions,
     on_text: Callable[[Task, str], None] = no_text,
 ) -> Session:
-    """A session whose frames get the size the model likes. Raises ValueError for a pace that means nothing."""
+    """A session whose frames get the size the model likes. Raises ValueError for options that mean nothing."""
     return Session(
         source,
         engine,
         tasks,
         sinks,
-        fps=pace.fps,
-        window=pace.window,
-        choose_size=partial(engine.limits.frame_size, max_pixels=pace.max_pixels),
-        every=pace.every,
-        duration=pace.duration,
+        fps=options.fps,
+        window=options.window,
+        choose_size=partial(engine.limits.frame_size, max_pixels=options.max_pixels),
+        every=options.every,
+        duration=options.duration,
         on_text=on_text,
     )

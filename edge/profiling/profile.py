@@ -22,13 +22,13 @@ from edge.errors import is_out_of_memory
 from edge.machine import machine
 from edge.models.costs import Costs
 from edge.models.quantized import held_bytes
-from edge.planning.memory_budget import KEPT, MemoryBudget, predict_memory
-from edge.profiling.busy import Busy
+from edge.planning.memory_budget import RETAINED, MemoryBudget, predict_memory
+from edge.profiling.background_load import BackgroundLoad
 from edge.profiling.ceilings import Ceilings, measure_ceilings, synchronize
-from edge.profiling.energy import Energy, NoPower, power_meter
-from edge.profiling.life import AGE, ProfileSettings, live_through
+from edge.profiling.energy import EnergyMeter, PowerUnavailable, power_meter
 from edge.profiling.live import watch_live
-from edge.profiling.memory_usage import Timeline, beside, taken, total
+from edge.profiling.memory_usage import Timeline, gpu_overheads, total, used
+from edge.profiling.pipeline_steps import AGE, ProfileSettings, measure_steps
 from edge.profiling.spans import Spans, Stage
 from edge.profiling.timed import APPEND, TOKEN, VISION
 
@@ -51,7 +51,7 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ProfileTarget:
     """What is profiled, and how it comes into memory."""
 
     name: str
@@ -62,43 +62,43 @@ class Subject:
     load: Callable[[], Engine]
 
 
-def profile(subject: Subject, workload: ProfileSettings, live_seconds: float, progress: Progress) -> Profile:
+def profile(target: ProfileTarget, settings: ProfileSettings, live_seconds: float, progress: Progress) -> Profile:
     """Raises what loading raises. An out-of-memory on the way is part of the report, and the rest goes on."""
-    device, begun = subject.device, time.perf_counter()
+    device, begun = target.device, time.perf_counter()
     progress("measuring what the device can give")
     ceilings = measure_ceilings(device)
     if device.type == "cuda":
         torch.cuda.empty_cache()  # of the ceilings' matrices
-    before = taken(device)
+    before = used(device)
     found = Profile(spans=Spans(partial(synchronize, device)))
-    with Timeline(device) as timeline, Busy() as busy:
-        progress(f"loading {subject.name}")
+    with Timeline(device) as timeline, BackgroundLoad() as busy:
+        progress(f"loading {target.name}")
         started = time.perf_counter()
-        engine = subject.load()
-        found.report = _head(subject, engine, workload, ceilings, time.perf_counter() - started)
-        weights = _weights(engine, taken(device) - before)
+        engine = target.load()
+        found.report = _head(target, engine, settings, ceilings, time.perf_counter() - started)
+        weights = _weights(engine, used(device) - before)
         with _out_of_memory_reported(found.report), _energy(device, found):
-            progress("the life of frames, step by step")
-            found.report |= _steps(subject, engine, workload, found.spans, ceilings)
+            progress("frames, step by step")
+            found.report |= _steps(target, engine, settings, found.spans, ceilings)
             progress("the same with frames of another size")
             pixels = _other_pixels(math.prod(found.report["size"]), engine)
-            other = replace(workload, max_pixels=pixels, window=OTHER_GROUPS, answer_tokens=2)
-            found.report["other_size"] = _other_size(subject, engine, other, ceilings)
+            other = replace(settings, max_pixels=pixels, window=OTHER_GROUPS, answer_tokens=2)
+            found.report["other_size"] = _other_size(target, engine, other, ceilings)
         with _out_of_memory_reported(found.report):
             progress("a live camera")
-            found.report["live"] = watch_live(engine, subject.costs, workload, live_seconds)
+            found.report["live"] = watch_live(engine, target.costs, settings, live_seconds)
     found.timeline = timeline.points
     if busy.is_busy:
         found.report["busy"] = f"others took {busy.others:.0%} of the CPU meanwhile: times are too long"
     size = found.report.get("size", (448, 448))
-    predicted = predict_memory(subject.costs, size, workload.window, before, kept=KEPT[device.type])
+    predicted = predict_memory(target.costs, size, settings.window, before, retained=RETAINED[device.type])
     found.report["memory"] = _memory(predicted, before, weights, timeline)
     found.report["seconds"] = time.perf_counter() - begun
     return found
 
 
 def _head(
-    subject: Subject, engine: Engine, workload: ProfileSettings, ceilings: Ceilings, seconds: float
+    target: ProfileTarget, engine: Engine, settings: ProfileSettings, ceilings: Ceilings, seconds: float
 ) -> dict[str, Any]:
     runner = engine.runner
     return {
@@ -108,30 +108,30 @@ def _head(
         "machine": machine(),
         "ceilings": ceilings.to_dict(),
         "model": {
-            "name": subject.name,
+            "name": target.name,
             "variant": engine.variant,
-            "device": str(subject.device),
+            "device": str(target.device),
             "dtype": str(getattr(runner, "dtype", "")).removeprefix("torch."),
-            "asked": subject.asked,
+            "asked": target.asked,
             "load_seconds": seconds,
         },
-        "workload": workload.to_dict(),
+        "workload": settings.to_dict(),
     }
 
 
 def _steps(
-    subject: Subject, engine: Engine, workload: ProfileSettings, spans: Spans, ceilings: Ceilings
+    target: ProfileTarget, engine: Engine, settings: ProfileSettings, spans: Spans, ceilings: Ceilings
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        size = live_through(engine, subject.costs, spans, workload, Path(folder))
+        size = measure_steps(engine, target.costs, spans, settings, Path(folder))
     return {"size": list(size), "stages": _stages(spans, ceilings, engine.variant), "decode": _decode(spans)}
 
 
-def _other_size(subject: Subject, engine: Engine, workload: ProfileSettings, ceilings: Ceilings) -> dict[str, Any]:
+def _other_size(target: ProfileTarget, engine: Engine, settings: ProfileSettings, ceilings: Ceilings) -> dict[str, Any]:
     """What depends on the size of frames, at another one: two sizes tell what each pixel adds."""
-    spans = Spans(partial(synchronize, subject.device))
+    spans = Spans(partial(synchronize, target.device))
     with tempfile.TemporaryDirectory() as folder:
-        size = live_through(engine, subject.costs, spans, workload, Path(folder))
+        size = measure_steps(engine, target.costs, spans, settings, Path(folder))
     stages = _stages(spans, ceilings, engine.variant)
     return {"size": list(size), "stages": [stage for stage in stages if stage["name"] in (VISION, APPEND)]}
 
@@ -200,14 +200,14 @@ def _memory(predicted: MemoryBudget, before: int, weights: int, timeline: Timeli
             "weights": weights,
             "kv_and_activations": timeline.peak - before - weights,
             "total": timeline.peak,
-            **beside(timeline.device),
+            **gpu_overheads(timeline.device),
         },
         "available": total(timeline.device),
-        "timeline": _thinned([[round(at - timeline.points[0][0], 3), nbytes] for at, nbytes in timeline.points]),
+        "timeline": _downsampled([[round(at - timeline.points[0][0], 3), nbytes] for at, nbytes in timeline.points]),
     }
 
 
-def _thinned(points: list[list[float]], most: int = 500) -> list[list[float]]:
+def _downsampled(points: list[list[float]], most: int = 500) -> list[list[float]]:
     """As many at most, each the highest of its neighbours: a peak must not go."""
     step = max(1, -(-len(points) // most))
     return [max(points[start : start + step], key=lambda point: point[1]) for start in range(0, len(points), step)]
@@ -228,12 +228,12 @@ def _energy(device: torch.device, found: Profile) -> Iterator[None]:
     """Joules of each answer: question, tokens, and what belongs to them."""
     try:
         watts = power_meter(device)
-    except NoPower as error:
+    except PowerUnavailable as error:
         found.report["energy"] = {"not_measured": str(error)}
         yield
         return
     found.report["energy"] = {"not_measured": "no answer came to its end"}
-    with Energy(watts) as energy:
+    with EnergyMeter(watts) as energy:
         yield
     joules = [energy.joules(span.start, span.end) for span in found.spans.named(AGE)]
     if joules:

@@ -64,7 +64,7 @@ def render(report: Report) -> str:
 @cache
 def _environment() -> jinja2.Environment:
     found = jinja2.Environment(
-        loader=jinja2.PackageLoader("edge.profiling", ""),
+        loader=jinja2.PackageLoader("edge.reports", ""),
         autoescape=True,  # a model's name can hold anything
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

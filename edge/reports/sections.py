@@ -135,6 +135,7 @@ MEMORY_PARTS = {
     "overhead": "before the model",
     "weights": "weights",
     "kv": "keys and values",
+    "embeddings": "embeddings of the window",
     "activations": "activations",
     "kv_and_activations": "keys, values, activations",
     "total": "most at a time",

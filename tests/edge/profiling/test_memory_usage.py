@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from edge.profiling import energy
-from edge.profiling.memory_usage import Timeline, beside, free, taken, total
+from edge.profiling.memory_usage import Timeline, free, gpu_overheads, total, used
 
 CPU = torch.device("cpu")
 SIZE = 64 << 20
 
 
 def test_what_is_taken_shows_in_the_peak() -> None:
-    before = taken(CPU)
-    with Timeline(CPU, every=0.001) as timeline:
+    before = used(CPU)
+    with Timeline(CPU, interval=0.001) as timeline:
         block = mmap.mmap(-1, SIZE)  # from the system itself: an allocator may have as much lying about
         block.write(b"1" * SIZE)
         seen = len(timeline.points)
@@ -33,22 +33,22 @@ def test_what_is_taken_shows_in_the_peak() -> None:
 def test_joules_are_watts_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(100))
     monkeypatch.setattr(energy.time, "perf_counter", lambda: float(next(clock)))
-    meter = energy.Energy(lambda: 10.0)
+    meter = energy.EnergyMeter(lambda: 10.0)
     for _ in range(10):
-        meter._note()
+        meter._sample()
 
     assert meter.joules(2.0, 5.5) == pytest.approx(35.0)
 
 
 def test_a_cpu_has_no_meter_and_says_so() -> None:
-    with pytest.raises(energy.NoPower, match="a CPU's power is not read"):
+    with pytest.raises(energy.PowerUnavailable, match="a CPU's power is not read"):
         energy.power_meter(CPU)
 
 
 def test_without_nvml_it_is_said_that_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
 
-    with pytest.raises(energy.NoPower, match="nvidia-ml-py is not installed"):
+    with pytest.raises(energy.PowerUnavailable, match="nvidia-ml-py is not installed"):
         energy.power_meter(torch.device("cuda"))
 
 
@@ -91,7 +91,7 @@ def test_power_is_that_of_the_device_itself_by_its_own_name(monkeypatch: pytest.
 def test_a_gpu_that_does_not_tell_its_power_is_said(monkeypatch: pytest.MonkeyPatch, gpu: torch.device) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(watts=None))
 
-    with pytest.raises(energy.NoPower, match="NVML: Not Supported"):
+    with pytest.raises(energy.PowerUnavailable, match="NVML: Not Supported"):
         energy.power_meter(gpu)
 
 
@@ -102,5 +102,5 @@ def test_what_lies_beside_what_is_used_is_told_of_a_gpu_alone(
     for name, value in told.items():
         monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
 
-    assert beside(CPU) == {}
-    assert beside(gpu) == {"allocator_overhead": 10, "beside_pytorch": 25}
+    assert gpu_overheads(CPU) == {}
+    assert gpu_overheads(gpu) == {"allocator_overhead": 10, "beside_pytorch": 25}

@@ -44,7 +44,7 @@ def found(report: Path) -> dict[str, Any]:
     return loaded
 
 
-def test_every_stage_of_a_frames_life_is_measured(found: dict[str, Any]) -> None:
+def test_every_step_from_decoding_to_publishing_is_measured(found: dict[str, Any]) -> None:
     stages = {stage["name"]: stage for stage in found["stages"]}
 
     assert set(stages) == {
@@ -72,13 +72,13 @@ def test_quantized_weights_are_not_profiled_where_so_few_tokens_take_another_way
     assert profiling._other_pixels(280 * 280, edge.load("pocket")) == 280 * 280 // 2
 
 
-def test_the_thinned_timeline_keeps_its_peak() -> None:
+def test_the_downsampled_timeline_keeps_its_peak() -> None:
     points = [[float(index), 1.0] for index in range(1201)]
     points[701][1] = 9.0
 
-    thinned = profiling._thinned(points)
+    downsampled = profiling._downsampled(points)
 
-    assert len(thinned) <= 500 and [701.0, 9.0] in thinned
+    assert len(downsampled) <= 500 and [701.0, 9.0] in downsampled
 
 
 def test_the_parts_of_an_answer_are_no_longer_than_the_whole(found: dict[str, Any]) -> None:
@@ -238,7 +238,7 @@ def test_running_out_of_memory_is_a_result_and_the_rest_goes_on(
     def fail(*_: object) -> None:
         raise EXHAUSTED[0]
 
-    monkeypatch.setattr(profiling, "live_through", fail)
+    monkeypatch.setattr(profiling, "measure_steps", fail)
     monkeypatch.setattr(profiling, "power_meter", lambda device: lambda: 10.0)
 
     assert run(monkeypatch, "profile", *SHORT, "--json") == 0
