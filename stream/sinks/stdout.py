@@ -13,6 +13,7 @@ from rich.text import Text
 
 from stream.event import Box, Event
 from stream.frame import Pixels
+from stream.sinks.json_text import encodable
 
 EPOCH_TIMES = 1e8  # seconds; pts above this count from 1970 and are shown as the time of day
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -25,7 +26,7 @@ class StdoutSink:
 
     def publish(self, event: Event, picture: Pixels) -> None:
         if self._json:
-            self._console.out(event.to_json(), highlight=False)
+            self._console.out(encodable(event.to_json(), self._console.encoding), highlight=False)
         else:
             self._console.print(line(event))
 
