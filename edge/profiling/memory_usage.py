@@ -9,9 +9,11 @@ from typing import Self
 
 import torch
 
+from edge.cgroups import memory_limits
 from edge.profiling.periodic import PeriodicSampler
 
 STATM = Path("/proc/self/statm")
+MEMINFO = Path("/proc/meminfo")
 INTERVAL = 0.05  # seconds between two looks; one takes 20 microseconds
 
 
@@ -25,20 +27,24 @@ def used(device: torch.device) -> int:
 
 
 def free(device: torch.device) -> int:
-    """Bytes that can still be had."""
+    """Bytes that can still be had; on a CPU by this process, in its control group."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return 1024 * int(line.split()[1])
-    return 0
+    return min([_available(), *(level.free for level in memory_limits())])
 
 
 def total(device: torch.device) -> int:
-    """Bytes of the whole device."""
+    """Bytes of the whole device; of a CPU's memory what this process may have in its control group."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1]
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *(level.limit for level in memory_limits())])
+
+
+def _available() -> int:
+    for line in MEMINFO.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return 1024 * int(line.split()[1])
+    return 0
 
 
 def gpu_overheads(device: torch.device) -> dict[str, int]:

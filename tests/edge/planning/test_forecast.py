@@ -154,6 +154,24 @@ def test_memory_can_be_what_limits_the_streams() -> None:
     assert 0 < plan(small, every=60.0).streams < plan(DEVICES["h200"], every=60.0).streams
 
 
+def test_each_stream_keeps_the_embeddings_of_its_window() -> None:
+    one, two = (predict_memory(COSTS, (448, 448), window=8, overhead=0, streams=streams) for streams in (1, 2))
+
+    assert one.embeddings == 8 * 256 * 1536 * 2  # groups, tokens, width, bytes
+    assert two.embeddings == 2 * one.embeddings
+    assert one.total == one.weights + one.kv + one.embeddings + one.activations
+
+
+@pytest.mark.parametrize("memory", [2.5e9, 3e9, 8e9])
+def test_as_many_streams_are_told_as_have_room(memory: float) -> None:
+    device = dataclasses.replace(DEVICES["h200"], memory=memory)
+    found = plan(device, every=600.0, fps=0.01)
+
+    assert found.streams > 0
+    assert plan(device, cameras=found.streams, every=600.0, fps=0.01).memory.total <= memory
+    assert plan(device, cameras=found.streams + 1, every=600.0, fps=0.01).memory.total > memory
+
+
 def test_what_does_not_fit_is_refused_with_the_bytes_that_are_short() -> None:
     memory = predict_memory(COSTS, (448, 448), window=8, overhead=0)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import mmap
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
 
-from edge.profiling import energy
+from edge.cgroups import MemoryLimit
+from edge.profiling import energy, memory_usage
 from edge.profiling.memory_usage import Timeline, free, gpu_overheads, total, used
 
 CPU = torch.device("cpu")
@@ -28,6 +30,26 @@ def test_what_is_taken_shows_in_the_peak() -> None:
     block.close()
     assert timeline.peak - before >= 0.9 * SIZE
     assert 0 < free(CPU) < total(CPU)
+
+
+@pytest.mark.parametrize(
+    ("levels", "most", "left"),
+    [
+        ([], 32 << 30, 20 << 30),
+        ([MemoryLimit(8 << 30, 5 << 30)], 8 << 30, 3 << 30),
+        ([MemoryLimit(8 << 30, 1 << 30), MemoryLimit(16 << 30, 15 << 30)], 8 << 30, 1 << 30),
+        ([MemoryLimit(64 << 30, 1 << 30)], 32 << 30, 20 << 30),
+    ],
+)
+def test_a_control_group_leaves_less_than_the_machine_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, levels: list[MemoryLimit], most: int, left: int
+) -> None:
+    (tmp_path / "meminfo").write_text(f"MemTotal: {32 << 20} kB\nMemAvailable: {20 << 20} kB\n")
+    monkeypatch.setattr(memory_usage, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory_usage, "memory_limits", lambda: levels)
+    monkeypatch.setattr(memory_usage.os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 8 << 20}.__getitem__)
+
+    assert (total(CPU), free(CPU)) == (most, left)
 
 
 def test_joules_are_watts_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
