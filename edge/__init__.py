@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edge import threads
+
 if TYPE_CHECKING:
     from edge.engine.engine import Engine
 
@@ -23,6 +25,7 @@ def load(model: str = "pocket", *, device: str = "auto", dtype: str = "auto", ru
     or "float16"; `runner` a name in `edge.runners.RUNNERS` or "package.module:Class".
     Raises ModelNotFound, ModelUnreadable, WrongArchitecture.
     """
+    threads.configure()
     from edge.loading import load_engine  # torch is imported when a model is wanted, not before
 
     return load_engine(model, device=device, dtype=dtype, runner=runner)
@@ -43,6 +46,7 @@ def random_model(
     `variant` is "bfloat16", "float16", "float32", "int4", "int8", or spelled out like "int4-g32".
     Raises ModelNotFound, BadVariant, DeviceUnusable.
     """
+    threads.configure()
     from edge.loading import random_engine
 
     return random_engine(shape, variant, device=device, dtype=dtype, runner=runner, seed=seed)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edge.cli.options import AsJson, Device, Dtype, Fps, MaxPixels, Rtsp, Transport, open_address
-from edge.cli.terminal import UsageError, notes, options_checked, tell
+from edge.cli.options import AsJson, Device, Dtype, Fps, MaxPixels, Rtsp, Threads, Transport, open_address
+from edge.cli.terminal import UsageError, notes, options_checked, print_json, tell
 from edge.media.limits import LOOKED_AT
 
 ProfiledModel = Annotated[
@@ -29,6 +28,7 @@ def profile(
     variant: Variant = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    threads: Threads = None,
     window: Window = 8,
     fps: Fps = 2.0,
     max_pixels: MaxPixels = LOOKED_AT,
@@ -45,6 +45,8 @@ def profile(
     as_json: AsJson = False,
 ) -> None:
     """Measure where a frame's time and memory go on this device, and how far that is from what it could give."""
+    from edge import threads as computing
+    from edge.commands.outputs import check_outputs, model_path
     from edge.commands.profile import check_fit, make_target, read_report
     from edge.profiling.pipeline_steps import ProfileSettings
 
@@ -52,6 +54,9 @@ def profile(
         _compare(read_report(compare[0]), read_report(compare[1]), as_json)
         return
     _check_files(clip, html, trace)
+    check_outputs({"--html": html, "--trace": trace}, {"--clip": clip, "the model": model_path(model)})
+    if threads is not None:
+        computing.use(threads)
     with options_checked():
         settings = ProfileSettings(
             window=window, fps=fps, max_pixels=max_pixels, question_tokens=question_tokens,
@@ -66,7 +71,7 @@ def profile(
     with notes.status("") as status:
         found = profiling.profile(target, settings, live, status.update)
     if as_json:
-        print(json.dumps(found.report, ensure_ascii=False), flush=True)
+        print_json(found.report)
     else:
         show_report(found.report, notes)
     if html is not None:
@@ -88,6 +93,8 @@ def _check_files(clip: Path | None, *outputs: Path | None) -> None:
     for path in outputs:
         if path is not None and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
             raise UsageError(f"{path}: its folder is not there, or nothing can be written into it.")
+        if path is not None and path.is_dir():
+            raise UsageError(f"{path} is a folder; name a file in it.")
 
 
 def _compare(before: dict[str, object], after: dict[str, object], as_json: bool) -> None:
@@ -98,7 +105,7 @@ def _compare(before: dict[str, object], after: dict[str, object], as_json: bool)
 
     if as_json:
         changes = [asdict(change) for change in compare(before, after)]
-        print(json.dumps({"changes": changes, "differences": differences(before, after)}, ensure_ascii=False))
+        print_json({"changes": changes, "differences": differences(before, after)})
     else:
         show_comparison(before, after, notes)
 
@@ -134,7 +141,7 @@ def plan(
         )  # fmt: skip
         found = forecast_for(model, variant, device, like, amounts, workload)
     if as_json:
-        print(json.dumps(found.to_dict()), flush=True)
+        print_json(found.to_dict())
     else:
         show_forecast(found, workload, notes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import edge
-from edge.errors import EdgeError, ModelError
+from edge import threads
+from edge.errors import EdgeError, ModelError, OutputRefused, OutputUnwritable
 from quantize.errors import QuantizeError
 from stream.errors import StreamError
+from stream.sinks import SinkUnwritable
+from stream.sinks.json_text import encodable
 
 if TYPE_CHECKING:
     from edge.engine.engine import Engine
@@ -22,7 +26,11 @@ if TYPE_CHECKING:
 notes = Console(stderr=True, highlight=False)  # for people; stdout is for answers
 
 USAGE, SOURCE_FAILED, MODEL_FAILED, QUESTION_FAILED, DEMO_FAILED, OUT_OF_MEMORY, VARIANT_FAILED = 2, 3, 4, 5, 6, 7, 8
-EXIT_CODES = (
+OUTPUT_FAILED, INTERRUPTED = 9, 130
+EXIT_CODES = (  # the first that fits
+    (OutputRefused, USAGE),
+    (OutputUnwritable, OUTPUT_FAILED),
+    (SinkUnwritable, OUTPUT_FAILED),
     (ModelError, MODEL_FAILED),
     (StreamError, SOURCE_FAILED),
     (EdgeError, QUESTION_FAILED),
@@ -51,7 +59,9 @@ def options_checked() -> Iterator[None]:
         raise UsageError(str(error)) from None
 
 
-def load(model: str, device: str, dtype: str) -> Engine:
+def load(model: str, device: str, dtype: str, num_threads: int | None = None) -> Engine:
+    if num_threads is not None:
+        threads.use(num_threads)
     with notes.status(f"loading {model}"):
         return edge.load(model, device=device, dtype=dtype)
 
@@ -69,10 +79,16 @@ def bar() -> Iterator[Callable[[int, int, str], None]]:
         yield update
 
 
+def print_json(value: object) -> None:
+    """A line for programs, whatever standard output is encoded in."""
+    text = json.dumps(value, ensure_ascii=False)
+    print(encodable(text, sys.stdout.encoding or "utf-8"), flush=True)
+
+
 def tell(facts: dict[str, Any], as_json: bool, title: str) -> None:
     """One object: a JSON line for programs, a table for people."""
     if as_json:
-        print(json.dumps(facts, ensure_ascii=False), flush=True)
+        print_json(facts)
         return
     table = Table(title=title, show_header=False, title_justify="left", title_style="bold")
     for name, value in facts.items():

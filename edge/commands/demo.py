@@ -64,7 +64,7 @@ def run_demo(engine: Engine, folder: Path, seconds: float, on_start: Callable[[s
     """
     folder.mkdir(parents=True, exist_ok=True)
     scene = Scene(SEED, WIDTH, HEIGHT, duration=seconds)
-    clip, events, overlay = folder / "scene.mp4", folder / "events.jsonl", folder / "annotated.mp4"
+    clip, events, overlay = demo_files(folder).values()
     write_clip(clip, (scene.render(index / FPS, HEIGHT, WIDTH) for index in range(round(seconds * FPS))), FPS)
     events.unlink(missing_ok=True)
     scorer = Scorer(scene, FileSource(clip))
@@ -78,6 +78,11 @@ def run_demo(engine: Engine, folder: Path, seconds: float, on_start: Callable[[s
     if session.error is not None:
         raise session.error
     return scorer.result(summary, events, overlay)
+
+
+def demo_files(folder: Path) -> dict[str, Path]:
+    """What a demo writes: the scene's clip, the events, the annotated video."""
+    return {name: folder / name for name in ("scene.mp4", "events.jsonl", "annotated.mp4")}
 
 
 class Scorer:

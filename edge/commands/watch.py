@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,13 +24,22 @@ from stream.tasks.ground import ground_tasks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchOptions:
-    """How much is looked at, and how often."""
+    """How much is looked at, and how often. Raises ValueError for what means nothing, before anything is opened."""
 
     fps: float = 2.0  # frames per second of video
     window: int = 8  # groups of two frames, at most
     max_pixels: int = LOOKED_AT  # of a frame, at most
     every: float = 0.0  # seconds of video between answers; 0: as often as the engine can
     duration: float | None = None  # seconds
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fps < math.inf:
+            raise ValueError(f"fps is {self.fps}: it must be above 0.")
+        if self.window < 1:
+            raise ValueError(f"window is {self.window}: a window holds at least one group.")
+        for name, seconds in (("every", self.every), ("duration", self.duration)):
+            if seconds is not None and not seconds >= 0:
+                raise ValueError(f"{name} is {seconds} seconds: times are never negative.")
 
 
 def make_tasks(describe: str | None, ground: str | None, ask: Sequence[str] | None) -> list[Task]:

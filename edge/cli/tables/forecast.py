@@ -7,8 +7,8 @@ from rich.table import Table
 
 from edge.commands.plan import DeviceForecast
 from edge.planning.device import DeviceSpec
-from edge.planning.memory_budget import MemoryBudget
 from edge.planning.forecast import Workload
+from edge.planning.memory_budget import MemoryBudget
 from edge.reports import units
 
 
