@@ -52,7 +52,7 @@ console = Console(stderr=True, highlight=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class ForecastCheck:
     what: str
     unit: str  # s, B
     predicted: float
@@ -74,16 +74,16 @@ class Prediction:
 
 def predictions(
     target: ProfileTarget, engine: Engine, report: dict[str, Any], settings: ProfileSettings
-) -> list[Prediction]:
+) -> list[ForecastCheck]:
     """Of frames of other sizes, from what the profile says of this device; and of memory."""
     device = DeviceSpec.measured(report, total(target.device))
     fits = RooflineFits.measured(report, device)
     predicted, measured = report["memory"]["predicted"], report["memory"]["measured"]
     come_and_go = predicted["kv"] + predicted["embeddings"] + predicted["activations"]
     found = [
-        Prediction("memory: weights", "B", predicted["weights"], measured["weights"]),
-        Prediction("memory: keys, values, activations", "B", come_and_go, measured["kv_and_activations"]),
-        Prediction("memory: most at a time", "B", predicted["total"], measured["total"]),
+        ForecastCheck("memory: weights", "B", predicted["weights"], measured["weights"]),
+        ForecastCheck("memory: keys, values, activations", "B", come_and_go, measured["kv_and_activations"]),
+        ForecastCheck("memory: most at a time", "B", predicted["total"], measured["total"]),
     ]
     for side in SIDES:
         spans = Spans(partial(synchronize, target.device))
@@ -96,13 +96,13 @@ def predictions(
     return found
 
 
-def _pair(forecast: Forecast, spans: Spans, where: str) -> list[Prediction]:
+def _pair(forecast: Forecast, spans: Spans, where: str) -> list[ForecastCheck]:
     predicted = {
         VISION: forecast.vision, APPEND: forecast.append, QUESTION: forecast.first_token, TOKEN: forecast.token,
         AGE: forecast.age,
     }  # fmt: skip
     return [
-        Prediction(f"{name} at {where}", "s", seconds, Stage.of(name, spans.named(name)).p50)
+        ForecastCheck(f"{name} at {where}", "s", seconds, Stage.of(name, spans.named(name)).p50)
         for name, seconds in predicted.items()
     ]
 
@@ -189,7 +189,7 @@ def _name(model: str, variant: str | None, is_short: bool, device: str) -> str:
     return "-".join(filter(None, ["latency", "short" if is_short else "", shape, device, kind]))
 
 
-def _table(predicted: list[Prediction]) -> Table:
+def _table(predicted: list[ForecastCheck]) -> Table:
     table = Table("what", title="predicted from the profile above, and measured", title_justify="left")
     for heading in ("predicted", "measured", "ratio", ""):
         table.add_column(heading, justify="right")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge.cli.options import AsJson, Device, Dtype, Fps, MaxPixels, Rtsp, Threads, Transport, open_address
 from edge.cli.terminal import UsageError, notes, options_checked, print_json, tell
 from edge.media.limits import LOOKED_AT
+
+if TYPE_CHECKING:
+    from edge.profiling.profile import Profile
 
 ProfiledModel = Annotated[
     str, typer.Option(help='"pocket", a model folder, a hub name, or random:2b for random weights')
@@ -65,11 +68,16 @@ def profile(
     target = make_target(model, variant, device, dtype)
     if not force:
         check_fit(target, settings)
-    from edge.cli.tables.profile import show_report
     from edge.profiling import profile as profiling
 
     with notes.status("") as status:
         found = profiling.profile(target, settings, live, status.update)
+    _show_profile(found, as_json, html, trace)
+
+
+def _show_profile(found: Profile, as_json: bool, html: Path | None, trace: Path | None) -> None:
+    from edge.cli.tables.profile import show_report
+
     if as_json:
         print_json(found.report)
     else:
@@ -90,11 +98,11 @@ def _check_files(clip: Path | None, *outputs: Path | None) -> None:
     """Before minutes of measuring. Raises UsageError."""
     if clip is not None and not clip.is_file():
         raise UsageError(f"--clip {clip}: there is no such file.")
-    for path in outputs:
-        if path is not None and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+    for path in filter(None, outputs):
+        if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
             raise UsageError(f"{path}: its folder is not there, or nothing can be written into it.")
-        if path is not None and path.is_dir():
-            raise UsageError(f"{path} is a folder; name a file in it.")
+        if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+            raise UsageError(f"{path} is there already, and cannot be written over. Choose another name.")
 
 
 def _compare(before: dict[str, object], after: dict[str, object], as_json: bool) -> None:

@@ -20,7 +20,7 @@ PREFIX = 20  # tokens before the video: the system prompt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """What is to be watched, and how."""
+    """What is to be watched, and how. Raises ValueError for a rate that means nothing."""
 
     size: tuple[int, int] = (448, 448)  # height, width for the model
     fps: float = 2.0
@@ -29,6 +29,10 @@ class Workload:
     answer_tokens: int = 64
     every: float = 0.0  # seconds of video between two answers; 0: with every group
     cameras: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fps < math.inf:
+            raise ValueError(f"fps is {self.fps}: it must be above 0.")
 
     @property
     def group_seconds(self) -> float:

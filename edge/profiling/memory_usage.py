@@ -59,7 +59,7 @@ def gpu_overheads(device: torch.device) -> dict[str, int]:
     }
 
 
-class Timeline(PeriodicSampler):
+class MemoryTimeline(PeriodicSampler):
     """Memory in use over time while it is entered, and the most of it."""
 
     def __init__(self, device: torch.device, interval: float = INTERVAL) -> None:

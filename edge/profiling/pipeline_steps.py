@@ -44,7 +44,7 @@ WIDTH, HEIGHT, CAMERA_FPS = 640, 480, 25  # of the drawn clip
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileSettings:
-    """What is measured."""
+    """What is measured. Raises ValueError for a rate that means nothing."""
 
     window: int = 8  # groups of two frames; as many are seen
     fps: float = 2.0
@@ -53,6 +53,10 @@ class ProfileSettings:
     answer_tokens: int = 64
     clip: Path | None = None  # a drawn scene without one
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.fps > 0 or (self.clip is None and self.fps > CAMERA_FPS):
+            raise ValueError(f"fps is {self.fps}: it must be above 0, and at most {CAMERA_FPS} for the drawn clip.")
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "clip": "drawn scene" if self.clip is None else str(self.clip)}

@@ -27,7 +27,7 @@ from edge.profiling.background_load import BackgroundLoad
 from edge.profiling.ceilings import Ceilings, measure_ceilings, synchronize
 from edge.profiling.energy import EnergyMeter, PowerUnavailable, power_meter
 from edge.profiling.live import watch_live
-from edge.profiling.memory_usage import Timeline, gpu_overheads, total, used
+from edge.profiling.memory_usage import MemoryTimeline, gpu_overheads, total, used
 from edge.profiling.pipeline_steps import AGE, ProfileSettings, measure_steps
 from edge.profiling.spans import Spans, Stage
 from edge.profiling.timed import APPEND, TOKEN, VISION
@@ -71,7 +71,7 @@ def profile(target: ProfileTarget, settings: ProfileSettings, live_seconds: floa
         torch.cuda.empty_cache()  # of the ceilings' matrices
     before = used(device)
     found = Profile(spans=Spans(partial(synchronize, device)))
-    with Timeline(device) as timeline, BackgroundLoad() as busy:
+    with MemoryTimeline(device) as timeline, BackgroundLoad() as busy:
         progress(f"loading {target.name}")
         started = time.perf_counter()
         engine = target.load()
@@ -191,7 +191,7 @@ def _decode(spans: Spans) -> list[dict[str, float]]:
     ]
 
 
-def _memory(predicted: MemoryBudget, before: int, weights: int, timeline: Timeline) -> dict[str, Any]:
+def _memory(predicted: MemoryBudget, before: int, weights: int, timeline: MemoryTimeline) -> dict[str, Any]:
     """Bytes. Keys, values and activations are measured together with what allocators keep: they come and go."""
     return {
         "predicted": predicted.to_dict(),

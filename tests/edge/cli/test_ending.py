@@ -19,7 +19,7 @@ from stream.clip import write_clip
 from stream.sources.synthetic import Scene
 
 REPOSITORY = Path(__file__).parents[3]
-MAIN = "from edge.cli import main; main()"
+MAIN = "from edge.__main__ import main; main()"
 FULL = Path("/dev/full")
 
 
@@ -28,10 +28,12 @@ def write_scene(path: Path) -> None:
     write_clip(path, (scene.render(index / 10, 84, 112) for index in range(21)), fps=10)
 
 
-def console(*words: str | bytes, stdout: Any = subprocess.PIPE, **variables: str) -> subprocess.CompletedProcess[bytes]:
+def console(
+    *words: str | bytes, code: str = MAIN, stdout: Any = subprocess.PIPE, **variables: str
+) -> subprocess.CompletedProcess[bytes]:
     """`edge WORDS` in a process of its own, since the streams are what is tested."""
     return subprocess.run(
-        [sys.executable, "-c", MAIN, *words], stdout=stdout, stderr=subprocess.PIPE,
+        [sys.executable, "-c", code, *words], stdout=stdout, stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), **variables}, check=False,
     )  # fmt: skip
 
@@ -117,6 +119,24 @@ def test_ctrl_c_while_loading_is_no_defect_whatever_it_became(
 
     assert "Traceback" not in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+INTERRUPTED_IMPORT = """
+import sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "edge.cli":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Finder())
+from edge.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_before_the_commands_are_imported_is_no_defect_either() -> None:
+    ended = console(code=INTERRUPTED_IMPORT)
+
+    assert (ended.returncode, ended.stderr) == (INTERRUPTED, b"")
 
 
 def test_an_error_that_nothing_interrupted_is_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from edge.cgroups import MemoryLimit
 from edge.profiling import energy, memory_usage
-from edge.profiling.memory_usage import Timeline, free, gpu_overheads, total, used
+from edge.profiling.memory_usage import MemoryTimeline, free, gpu_overheads, total, used
 
 CPU = torch.device("cpu")
 SIZE = 64 << 20
@@ -20,7 +20,7 @@ SIZE = 64 << 20
 
 def test_what_is_taken_shows_in_the_peak() -> None:
     before = used(CPU)
-    with Timeline(CPU, interval=0.001) as timeline:
+    with MemoryTimeline(CPU, interval=0.001) as timeline:
         block = mmap.mmap(-1, SIZE)  # from the system itself: an allocator may have as much lying about
         block.write(b"1" * SIZE)
         seen = len(timeline.points)
