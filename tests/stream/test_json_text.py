@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,14 @@ def test_what_is_read_back_is_what_was_told(told: str, encoding: str) -> None:
 
     # Two halves of a pair that stood beside each other are one character when they are read.
     assert json.loads(line.decode(encoding))["text"] == json.loads(json.dumps(told))
+
+
+def test_the_name_of_a_file_comes_back_to_the_byte() -> None:
+    name = os.fsdecode(b"k\xfcche.mp4")
+
+    line = encodable(json.dumps(name, ensure_ascii=False)).encode()
+
+    assert os.fsencode(json.loads(line)) == b"k\xfcche.mp4"
 
 
 @pytest.mark.parametrize("text", ['"küche"', '"кухня 😀"', "{}"])
