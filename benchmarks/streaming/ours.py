@@ -1,4 +1,5 @@
-"""Our side: the product's own context, with a runner between it and the device that takes times and dictates."""
+"""Our side: the product's own context, with a runner between it and the device that times its steps and scripts its
+answers."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,16 @@ from edge.errors import is_out_of_memory
 from edge.machine import machine
 from edge.models.costs import Costs
 from edge.models.quantized import held_bytes
-from edge.planning.memory_budget import RETAINED, MemoryBudget, predict_memory
+from edge.planning.memory_budget import RETAINED, predict_memory
 from edge.profiling.background_load import BackgroundLoad
 from edge.profiling.ceilings import Ceilings, measure_ceilings, synchronize
 from edge.profiling.energy import EnergyMeter, PowerUnavailable, power_meter
+from edge.profiling.figures import decode_rows, memory_figures, stage_rows
 from edge.profiling.live import watch_live
-from edge.profiling.memory_usage import MemoryTimeline, gpu_overheads, total, used
+from edge.profiling.memory_usage import MemoryTimeline, used
 from edge.profiling.pipeline_steps import AGE, ProfileSettings, measure_steps
-from edge.profiling.spans import Spans, Stage
-from edge.profiling.timed import APPEND, TOKEN, VISION
+from edge.profiling.spans import Spans
+from edge.profiling.timed import APPEND, VISION
 
 SCHEMA = 2
 LEAST = 28 * 28  # pixels of a frame
@@ -92,7 +93,7 @@ def profile(target: ProfileTarget, settings: ProfileSettings, live_seconds: floa
         found.report["busy"] = f"others took {busy.others:.0%} of the CPU meanwhile: times are too long"
     size = found.report.get("size", (448, 448))
     predicted = predict_memory(target.costs, size, settings.window, before, retained=RETAINED[device.type])
-    found.report["memory"] = _memory(predicted, before, weights, timeline)
+    found.report["memory"] = memory_figures(predicted, before, weights, timeline)
     found.report["seconds"] = time.perf_counter() - begun
     return found
 
@@ -124,7 +125,7 @@ def _steps(
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         size = measure_steps(engine, target.costs, spans, settings, Path(folder))
-    return {"size": list(size), "stages": _stages(spans, ceilings, engine.variant), "decode": _decode(spans)}
+    return {"size": list(size), "stages": stage_rows(spans, ceilings, engine.variant), "decode": decode_rows(spans)}
 
 
 def _other_size(target: ProfileTarget, engine: Engine, settings: ProfileSettings, ceilings: Ceilings) -> dict[str, Any]:
@@ -132,7 +133,7 @@ def _other_size(target: ProfileTarget, engine: Engine, settings: ProfileSettings
     spans = Spans(partial(synchronize, target.device))
     with tempfile.TemporaryDirectory() as folder:
         size = measure_steps(engine, target.costs, spans, settings, Path(folder))
-    stages = _stages(spans, ceilings, engine.variant)
+    stages = stage_rows(spans, ceilings, engine.variant)
     return {"size": list(size), "stages": [stage for stage in stages if stage["name"] in (VISION, APPEND)]}
 
 
@@ -143,74 +144,10 @@ def _other_pixels(pixels: int, engine: Engine) -> int:
     return 2 * pixels if engine.variant.startswith("int") and tokens <= FEW_TOKENS else max(LEAST, pixels // 2)
 
 
-def _stages(spans: Spans, ceilings: Ceilings, variant: str) -> list[dict[str, Any]]:
-    rate, bandwidth = _rate(ceilings, variant), ceilings.read
-    return [_stage(Stage.of(name, spans.named(name)), spans, rate, bandwidth) for name in spans.names()]
-
-
 def _weights(engine: Engine, grown: int) -> int:
     """Bytes held by the model; of a runner that does not show one, by how much the memory grew."""
     model = getattr(engine.runner, "model", None)
     return grown if model is None else held_bytes(model)
-
-
-def _stage(stage: Stage, spans: Spans, rate: float, bandwidth: float) -> dict[str, Any]:
-    """Times in seconds; with what it achieved, where its cost is known."""
-    row: dict[str, Any] = {name: value for name, value in asdict(stage).items() if name not in ("operations", "nbytes")}
-    if stage.operations:
-        floor = sum(span.cost.floor(rate, bandwidth) for span in spans.named(stage.name) if span.cost)
-        row |= {
-            "operations_per_second": stage.operations / stage.total,
-            "bytes_per_second": stage.nbytes / stage.total,
-            "floor": floor / stage.n,
-            "bound_by": "arithmetic" if stage.operations / rate > stage.nbytes / bandwidth else "memory",
-            "share_of_ceiling": floor / stage.total,
-        }
-    return row
-
-
-def _rate(ceilings: Ceilings, variant: str) -> float:
-    """Operations per second of the fastest products that such weights could be multiplied with."""
-    rates = [ceilings.bf16, ceilings.fp32, ceilings.int8 if variant.startswith("int") else None]
-    if variant == "float32":
-        rates = [ceilings.fp32]
-    return max(rate for rate in rates if rate is not None)
-
-
-def _decode(spans: Spans) -> list[dict[str, float]]:
-    """Tokens per second against the length of the context, one point per answer."""
-    answers: list[list[Any]] = []
-    for span in spans.named(TOKEN):
-        if answers and answers[-1][-1].context == (span.context or 0) - 1:
-            answers[-1].append(span)
-        else:
-            answers.append([span])
-    return [
-        {"context": answer[len(answer) // 2].context, "tokens_per_second": 1 / Stage.of(TOKEN, answer).p50}
-        for answer in answers
-    ]
-
-
-def _memory(predicted: MemoryBudget, before: int, weights: int, timeline: MemoryTimeline) -> dict[str, Any]:
-    """Bytes. Keys, values and activations are measured together with what allocators keep: they come and go."""
-    return {
-        "predicted": predicted.to_dict(),
-        "measured": {
-            "overhead": before,
-            "weights": weights,
-            "kv_and_activations": timeline.peak - before - weights,
-            "total": timeline.peak,
-            **gpu_overheads(timeline.device),
-        },
-        "available": total(timeline.device),
-        "timeline": _downsampled([[round(at - timeline.points[0][0], 3), nbytes] for at, nbytes in timeline.points]),
-    }
-
-
-def _downsampled(points: list[list[float]], most: int = 500) -> list[list[float]]:
-    """As many at most, each the highest of its neighbours: a peak must not go."""
-    step = max(1, -(-len(points) // most))
-    return [max(points[start : start + step], key=lambda point: point[1]) for start in range(0, len(points), step)]
 
 
 @contextlib.contextmanager

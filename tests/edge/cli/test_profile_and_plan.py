@@ -15,6 +15,7 @@ import edge
 from edge import cli
 from edge.cli.terminal import MODEL_FAILED, OUT_OF_MEMORY, QUESTION_FAILED, USAGE
 from edge.profiling import profile as profiling
+from edge.profiling.figures import downsampled
 
 SHORT = ("--window", 2, "--answer-tokens", 8, "--live", 1)
 
@@ -76,9 +77,9 @@ def test_the_downsampled_timeline_keeps_its_peak() -> None:
     points = [[float(index), 1.0] for index in range(1201)]
     points[701][1] = 9.0
 
-    downsampled = profiling._downsampled(points)
+    found = downsampled(points)
 
-    assert len(downsampled) <= 500 and [701.0, 9.0] in downsampled
+    assert len(found) <= 500 and [701.0, 9.0] in found
 
 
 def test_the_parts_of_an_answer_are_no_longer_than_the_whole(found: dict[str, Any]) -> None:

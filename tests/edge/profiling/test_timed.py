@@ -52,7 +52,7 @@ def test_every_step_leaves_one_span() -> None:
     assert counts == {PATCHIFY: 3, VISION: 3, PREFIX: 1, APPEND: 3, QUESTION: 3, TOKEN: 3 * 11}
 
 
-def test_answers_are_as_dictated_whatever_the_model_would_say() -> None:
+def test_answers_are_as_scripted_whatever_the_model_would_say() -> None:
     engine, _ = timed(20)
     context = engine.open(8)
     context.append(groups(1)[0])
