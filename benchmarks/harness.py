@@ -2,7 +2,7 @@
 
     fix_seed()
     ceilings = measure_ceilings(device)
-    with Busy() as busy:
+    with BackgroundLoad() as busy:
         times = interleaved({"ours": ours, "theirs": theirs}, rounds=5, device=device)
     store("name", {"ratio": times.ratio("theirs", "ours").to_dict()}, ceilings=ceilings, busy=busy)
 
@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from edge.machine import machine
-from edge.profiling.busy import Busy
+from edge.profiling.background_load import BackgroundLoad
 from edge.profiling.ceilings import Ceilings, timed
 
 SEED = 0
@@ -132,7 +132,7 @@ def store(
     figures: Mapping[str, Any],
     *,
     ceilings: Ceilings,
-    busy: Busy,
+    busy: BackgroundLoad,
     baseline: Any = None,
     folder: Path = RESULTS,
     is_last: bool = True,

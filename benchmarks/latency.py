@@ -24,24 +24,26 @@ from rich.table import Table
 from benchmarks.harness import chip, fix_seed, interleaved, store
 from benchmarks.known_quality import known_quality, said
 from benchmarks.quality import method
-from edge.commands.profile import make_subject
-from edge.commands.profile_table import show_report
+from edge.cli.tables.profile import show_report
+from edge.commands.profile import make_target
 from edge.engine.engine import Engine
 from edge.hub import find_model
 from edge.loading import RANDOM, load_engine
 from edge.models.qwen2_vl.layout import LAYOUT
 from edge.planning.device import DeviceSpec
-from edge.planning.predict import Forecast, RooflineFits, Workload, make_forecast
-from edge.profiling.busy import Busy
+from edge.planning.forecast import Forecast, Workload, make_forecast
+from edge.planning.roofline import RooflineFits
+from edge.profiling.background_load import BackgroundLoad
 from edge.profiling.ceilings import Ceilings, synchronize
-from edge.profiling.life import AGE, ProfileSettings, dictation, live_through
 from edge.profiling.memory_usage import total
-from edge.profiling.profile import Subject, profile
+from edge.profiling.pipeline_steps import AGE, ProfileSettings, measure_steps, scripted_answer
+from edge.profiling.profile import ProfileTarget, profile
 from edge.profiling.spans import Spans, Stage
 from edge.profiling.timed import APPEND, QUESTION, TOKEN, VISION, TimedRunner
+from edge.reports import units
 from edge.runners import Runner
 
-SIDES = (280, 392, 560)  # of frames whose times are predicted: smaller than what the profile met, between, larger
+SIDES = (280, 392, 560)  # of frames whose times are predicted: smaller than what the profile measured, between, larger
 CLOSE = 0.20  # how far a prediction may be off
 PAIRS, TOKENS = 100, 16  # with and without clocks
 
@@ -49,7 +51,7 @@ console = Console(stderr=True, highlight=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class ForecastCheck:
     what: str
     unit: str  # s, B
     predicted: float
@@ -70,35 +72,36 @@ class Prediction:
 
 
 def predictions(
-    subject: Subject, engine: Engine, report: dict[str, Any], workload: ProfileSettings
-) -> list[Prediction]:
+    target: ProfileTarget, engine: Engine, report: dict[str, Any], settings: ProfileSettings
+) -> list[ForecastCheck]:
     """Of frames of other sizes, from what the profile says of this device; and of memory."""
-    card = DeviceSpec.measured(report, total(subject.device))
-    efforts = RooflineFits.measured(report, card)
+    device = DeviceSpec.measured(report, total(target.device))
+    fits = RooflineFits.measured(report, device)
     predicted, measured = report["memory"]["predicted"], report["memory"]["measured"]
-    come_and_go = predicted["kv"] + predicted["activations"]
+    come_and_go = predicted["kv"] + predicted["embeddings"] + predicted["activations"]
     found = [
-        Prediction("memory: weights", "B", predicted["weights"], measured["weights"]),
-        Prediction("memory: keys, values, activations", "B", come_and_go, measured["kv_and_activations"]),
-        Prediction("memory: most at a time", "B", predicted["total"], measured["total"]),
+        ForecastCheck("memory: weights", "B", predicted["weights"], measured["weights"]),
+        ForecastCheck("memory: keys, values, activations", "B", come_and_go, measured["kv_and_activations"]),
+        ForecastCheck("memory: most at a time", "B", predicted["total"], measured["total"]),
     ]
     for side in SIDES:
-        spans = Spans(partial(synchronize, subject.device))
-        work = replace(workload, max_pixels=side * side)
+        spans = Spans(partial(synchronize, target.device))
+        other = replace(settings, max_pixels=side * side)
         with tempfile.TemporaryDirectory() as folder:
-            size = live_through(engine, subject.costs, spans, work, Path(folder))
-        wish = Workload(size=size, window=work.window, answer_tokens=work.answer_tokens)
-        plan = make_forecast(subject.costs, card, efforts, wish, engine.variant)
-        found += _beside(plan, spans, f"{size[1]}x{size[0]}")
+            size = measure_steps(engine, target.costs, spans, other, Path(folder))
+        workload = Workload(size=size, window=other.window, answer_tokens=other.answer_tokens)
+        forecast = make_forecast(target.costs, device, fits, workload, engine.variant)
+        found += _pair(forecast, spans, f"{size[1]}x{size[0]}")
     return found
 
 
-def _beside(plan: Forecast, spans: Spans, where: str) -> list[Prediction]:
+def _pair(forecast: Forecast, spans: Spans, where: str) -> list[ForecastCheck]:
     predicted = {
-        VISION: plan.vision, APPEND: plan.append, QUESTION: plan.first_token, TOKEN: plan.token, AGE: plan.age,
+        VISION: forecast.vision, APPEND: forecast.append, QUESTION: forecast.first_token, TOKEN: forecast.token,
+        AGE: forecast.age,
     }  # fmt: skip
     return [
-        Prediction(f"{name} at {where}", "s", seconds, Stage.of(name, spans.named(name)).p50)
+        ForecastCheck(f"{name} at {where}", "s", seconds, Stage.of(name, spans.named(name)).p50)
         for name, seconds in predicted.items()
     ]
 
@@ -106,12 +109,15 @@ def _beside(plan: Forecast, spans: Spans, where: str) -> list[Prediction]:
 def clock_cost(pairs: int = PAIRS) -> dict[str, Any]:
     """Seconds with clocks over seconds without, of one group and one answer of pocket's: the quickest steps we know."""
     engine = load_engine("pocket")
-    subject = make_subject("pocket", None, "auto", "auto")
+    target = make_target("pocket", None, "auto", "auto")
     timed = TimedRunner(
-        engine.runner, subject.costs, Spans(partial(synchronize, subject.device)), dictation(engine.tokenizer, TOKENS)
+        engine.runner,
+        target.costs,
+        Spans(partial(synchronize, target.device)),
+        scripted_answer(engine.tokenizer, TOKENS),
     )
     works = {"plain": _steps(engine.runner), "timed": _steps(timed)}
-    return interleaved(works, pairs, subject.device, warm_up=3).ratio("timed", "plain").to_dict()
+    return interleaved(works, pairs, target.device, warm_up=3).ratio("timed", "plain").to_dict()
 
 
 def _steps(runner: Runner) -> Callable[[], object]:
@@ -138,20 +144,20 @@ def main() -> None:
     arguments = parser.parse_args()
     fix_seed()
     variant = arguments.variant or ("int4" if arguments.model.startswith("random:") else None)
-    subject = make_subject(arguments.model, variant, arguments.device, "auto")
+    target = make_target(arguments.model, variant, arguments.device, "auto")
     engines: list[Engine] = []
 
     def load() -> Engine:
-        engines.append(subject.load())
+        engines.append(target.load())
         return engines[0]
 
-    workload = ProfileSettings(window=3, answer_tokens=16) if arguments.short else ProfileSettings()
-    with Busy() as busy:
+    settings = ProfileSettings(window=3, answer_tokens=16) if arguments.short else ProfileSettings()
+    with BackgroundLoad() as busy:
         live = 5.0 if arguments.short else 20.0
-        report = profile(replace(subject, load=load), workload, live, progress=console.print).report
+        report = profile(replace(target, load=load), settings, live, progress=console.print).report
         show_report(report, console)
-        beside = predictions(subject, engines[0], report, workload)
-        console.print(_table(beside))
+        predicted = predictions(target, engines[0], report, settings)
+        console.print(_table(predicted))
         clocks = clock_cost()
     quality = known_quality(engines[0].variant, _method(arguments.model))
     console.print(f"what such weights lose: {quality['of']}: {said(quality)}")
@@ -159,11 +165,11 @@ def main() -> None:
     figures = {
         "profile": {name: value for name, value in report.items() if name not in ("machine", "ceilings")},
         "quality": quality,
-        "predictions": [one.to_dict() for one in beside],
+        "predictions": [one.to_dict() for one in predicted],
         "clocks": clocks,
     }
     store(
-        _name(arguments.model, variant, arguments.short, chip(subject.device)),
+        _name(arguments.model, variant, arguments.short, chip(target.device)),
         figures,
         ceilings=Ceilings(**report["ceilings"]),
         busy=busy,
@@ -182,11 +188,11 @@ def _name(model: str, variant: str | None, is_short: bool, device: str) -> str:
     return "-".join(filter(None, ["latency", "short" if is_short else "", shape, device, kind]))
 
 
-def _table(beside: list[Prediction]) -> Table:
+def _table(predicted: list[ForecastCheck]) -> Table:
     table = Table("what", title="predicted from the profile above, and measured", title_justify="left")
     for heading in ("predicted", "measured", "ratio", ""):
         table.add_column(heading, justify="right")
-    for one in beside:
+    for one in predicted:
         verdict = "" if abs(one.ratio - 1) <= CLOSE else "off"
         table.add_row(
             one.what, _said(one.predicted, one.unit), _said(one.measured, one.unit), f"{one.ratio:.2f}", verdict
@@ -195,7 +201,7 @@ def _table(beside: list[Prediction]) -> Table:
 
 
 def _said(value: float, unit: str) -> str:
-    return f"{value / 1e6:.0f} MB" if unit == "B" else f"{1000 * value:.1f} ms"
+    return units.nbytes(value) if unit == "B" else units.seconds(value)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.figures import Result, figures
 from benchmarks.known_quality import said
 from benchmarks.markdown import markdown
-from edge.profiling.busy import BUSY
+from edge.profiling.background_load import BUSY_ABOVE
 
 README = Path(__file__).parents[1] / "README.md"
 REPORT = Path(__file__).parent / "RESULTS.md"
@@ -148,7 +148,7 @@ def peers_cpu(result: Result) -> str:
             _range(peer, "decode_tps", 1) + f" ({faster:.1f}x)",
             _whole(peer["peak_rss_mib"]),
             _whole(peer["disk_mb"]),
-            f"{peer['others']:.0%}" + (", busy" if peer["others"] > BUSY else ""),
+            f"{peer['others']:.0%}" + (", busy" if peer["others"] > BUSY_ABOVE else ""),
             said(peer["quality"]),
         )
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edge import threads
+
 if TYPE_CHECKING:
     from edge.api import Model
 
@@ -24,6 +26,8 @@ def load(model: str = "pocket", *, device: str = "auto", dtype: str = "auto", ru
     Raises ModelNotFound, ModelUnreadable, WrongArchitecture.
     """
     from edge.api import Model
+
+    threads.configure()
     from edge.loading import load_engine  # torch is imported when a model is wanted, not before
 
     return Model(load_engine(model, device=device, dtype=dtype, runner=runner))
@@ -45,6 +49,8 @@ def random_model(
     Raises ModelNotFound, BadVariant, DeviceUnusable.
     """
     from edge.api import Model
+
+    threads.configure()
     from edge.loading import random_engine
 
     return Model(random_engine(shape, variant, device=device, dtype=dtype, runner=runner, seed=seed))

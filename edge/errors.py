@@ -15,6 +15,8 @@
         NothingSeen        a question about a stream before its first picture
       ReportUnreadable     a file that is no report of a profile, or of another version
       BadSampling          generation settings that mean nothing (a negative temperature)
+      OutputRefused        a file to write that is one of those to read, or another one to write
+      OutputUnwritable     what was asked for cannot be written: the disk is full
 
 Failures of cameras and pictures are `stream.errors.StreamError`. Messages never carry credentials or the
 payload of a picture. `code` is stable, for programs.
@@ -93,3 +95,13 @@ class BadSampling(EdgeError, ValueError):
     """Also a ValueError: settings are checked where they are made, often in the caller's own code."""
 
     code = "SAMPLING_INVALID"
+
+
+class OutputRefused(EdgeError, ValueError):
+    """Also a ValueError: what an option says, which is found out before anything is opened."""
+
+    code = "OUTPUT_REFUSED"
+
+
+class OutputUnwritable(EdgeError):
+    code = "OUTPUT_UNWRITABLE"

@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from edge import cgroups, threads
+
 LIBRARIES = (
     "torch",
     "av",
@@ -25,19 +27,22 @@ def machine() -> dict[str, Any]:
     """Device, versions, memory."""
     import torch
 
-    card: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "qwen2vl-edge": _version("qwen2vl-edge"),
         "commit": _commit(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": len(threads.usable_cpus()),
+        "threads": torch.get_num_threads(),
+        "threads limited by": threads.reason(),
+        "wait policy": threads.wait_policy(),
         "cpu instructions": torch.backends.cpu.get_cpu_capability(),
         "cpu clock": _clock(),
-        "memory": _gigabytes(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
+        "memory": _memory(),
         "gpu": _gpu(),
     }
-    return card | {name: _version(name) for name in LIBRARIES}
+    return facts | {name: _version(name) for name in LIBRARIES}
 
 
 def _version(name: str) -> str:
@@ -75,6 +80,13 @@ def _cpuinfo(field: str) -> str:
             if line.startswith(field):
                 return line.partition(":")[2].strip()
     return ""
+
+
+def _memory() -> str:
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    allowed = min((level.limit for level in cgroups.memory_limits()), default=physical)
+    told = _gigabytes(physical)
+    return told if allowed >= physical else f"{told}, {_gigabytes(allowed)} of it allowed by a control group"
 
 
 def _gpu() -> str:

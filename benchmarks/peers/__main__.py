@@ -87,10 +87,10 @@ def _here(adapter: type[Adapter]) -> Path:
 
 
 def report(rows: Sequence[Row], model: Path) -> dict[str, Any]:
-    card = machine()
+    facts = machine()
     return {
-        "date": datetime.date.today().isoformat(), "commit": card.pop("commit"), "model": model.name,
-        "workload": describe(), "rows": [row.to_json() for row in rows], "machine": card,
+        "date": datetime.date.today().isoformat(), "commit": facts.pop("commit"), "model": model.name,
+        "workload": describe(), "rows": [row.to_json() for row in rows], "machine": facts,
     }  # fmt: skip
 
 

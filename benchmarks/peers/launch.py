@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.profiling.busy import Busy
+from edge.profiling.background_load import BackgroundLoad
 
 
 class Failed(Exception):
@@ -31,7 +31,7 @@ def launch(command: Sequence[str], limit: float, log: Path) -> Finished:
     """Raises Failed when it exits with an error or takes longer than `limit` seconds. What it says goes to `log`."""
     started = time.monotonic()
     with (
-        Busy() as busy,
+        BackgroundLoad() as busy,
         log.open("w") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True) as process,
     ):

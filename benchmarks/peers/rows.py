@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.known_quality import Quality
 from benchmarks.peers.workload import Run
-from edge.profiling.busy import BUSY
+from edge.profiling.background_load import BUSY_ABOVE
 
 MEASURES = ("vision_ms", "prefill_ms", "ttft_ms", "decode_tps")
 LESS = {"vision_ms", "prefill_ms", "ttft_ms", "peak_rss_mib", "peak_gpu_mib", "disk_mb"}  # is better
@@ -47,7 +47,7 @@ class Row:
 
     @property
     def busy(self) -> bool:
-        return self.others > BUSY
+        return self.others > BUSY_ABOVE
 
     @classmethod
     def of(cls, name: str, measured: Sequence[Measured], quality: Quality, failure: str = "") -> Row:

@@ -9,11 +9,11 @@ from rich.table import Table
 from benchmarks.known_quality import brief, said
 from benchmarks.peers import BASELINE
 from benchmarks.peers.rows import Row
-from edge.profiling.busy import BUSY
+from edge.profiling.background_load import BUSY_ABOVE
 
 TITLE = "one picture 448x448 and 32 text tokens, 64 new tokens; medians, lowest to highest; (x): times as good as {}"
 CAPTION = (
-    f"busy: others took more than {BUSY:.0%} of the CPU during a run; its figures are too low\n"
+    f"busy: others took more than {BUSY_ABOVE:.0%} of the CPU during a run; its figures are too low\n"
     "loss: on pocket, of such a grid with numbers that our own rtn rounds; an engine's own rules may lose less or more"
 )
 COLUMNS = (

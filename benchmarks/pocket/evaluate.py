@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from edge.commands.watch import Pace
+from edge.commands.watch import WatchOptions
 from edge.engine.context import Context
 from edge.engine.engine import Engine
 from edge.loading import load_engine
@@ -137,7 +137,7 @@ def film(seed: int, rng: np.random.Generator, engine: Engine) -> tuple[list[Grou
             groups(
                 FileSource(str(path)),
                 fps=FPS,
-                choose_size=partial(engine.limits.frame_size, max_pixels=Pace().max_pixels),
+                choose_size=partial(engine.limits.frame_size, max_pixels=WatchOptions().max_pixels),
             )
         )[:count]
     return window, observe(scene, (first + times).tolist())

@@ -23,7 +23,7 @@ from benchmarks.streaming.ours import NEW_TOKENS, QUESTION_TOKENS
 from benchmarks.streaming.table import table
 from edge.errors import is_out_of_memory
 from edge.loading import RANDOM
-from edge.profiling.busy import Busy
+from edge.profiling.background_load import BackgroundLoad
 from edge.profiling.ceilings import measure_ceilings
 from edge.runners.device_policy import choose_device
 
@@ -47,7 +47,7 @@ def main() -> None:
     rows, refused = list[Row](), list[str]()
     figures = {**asked(), "rows": rows, "refused": refused, "transformers": version("transformers")}
     keep = partial(store, name(arguments, device), figures, ceilings=ceilings)
-    with Busy() as busy:
+    with BackgroundLoad() as busy:
         for shape, variants, points in SHORT if arguments.short else [plan(arguments)]:
             console.print(f"random:{shape}: making {', '.join(variants)}, and transformers with the same weights")
             contest = Contest(shape, variants, device)

@@ -20,7 +20,7 @@ from benchmarks.streaming.theirs import Theirs, twin
 from edge.engine.engine import Engine
 from edge.loading import random_engine
 from edge.models.qwen2_vl.model import Qwen2VL
-from edge.profiling.busy import Busy
+from edge.profiling.background_load import BackgroundLoad
 from stream.frame import Group
 from stream.sources.synthetic import Scene
 
@@ -79,7 +79,7 @@ class Contest:
         }
         with closing(theirs):
             agreement = self._fill(ours, theirs, film, point)
-            with Busy() as busy:
+            with BackgroundLoad() as busy:
                 times = self._slide(ours, theirs, film, point)
         return [
             {

@@ -1,4 +1,5 @@
-"""Our side: the product's own context, with a runner between it and the device that takes times and dictates."""
+"""Our side: the product's own context, with a runner between it and the device that times its steps and scripts its
+answers."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from edge.engine.engine import Engine
 from edge.models.qwen2_vl.config import Config
 from edge.models.qwen2_vl.costs import Qwen2VLCosts
 from edge.profiling.ceilings import synchronize
-from edge.profiling.life import dictation
+from edge.profiling.pipeline_steps import scripted_answer
 from edge.profiling.spans import Spans
 from edge.profiling.timed import APPEND, PATCHIFY, PREFIX, QUESTION, TOKEN, VISION, TimedRunner
 from edge.runners import Prediction
@@ -34,7 +35,9 @@ class Ours:
         self, engine: Engine, config: Config, film: Sequence[Group], longest: int, device: torch.device
     ) -> None:
         self.spans, self.device = Spans(partial(synchronize, device)), device
-        runner = TimedRunner(engine.runner, Qwen2VLCosts(config), self.spans, dictation(engine.tokenizer, NEW_TOKENS))
+        runner = TimedRunner(
+            engine.runner, Qwen2VLCosts(config), self.spans, scripted_answer(engine.tokenizer, NEW_TOKENS)
+        )
         self.context = Context(runner, engine.tokenizer, longest)
         self._film, self._coming = film, iter(film)
 
@@ -47,7 +50,7 @@ class Ours:
         self.answer()
 
     def answer(self) -> Prediction:
-        """Dictated. What the model itself expects after the question comes back."""
+        """ScriptedPrediction. What the model itself expects after the question comes back."""
         reply = self.context.answer(ASKED, max_tokens=NEW_TOKENS)
         reply.read()
         assert reply.usage.generated_tokens == NEW_TOKENS, reply.finish

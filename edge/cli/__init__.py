@@ -1,22 +1,27 @@
 """`edge`: parse, call, print.
 
-Exit codes: 0 the work is done (a watch that was stopped with Ctrl-C or whose reader had enough, too); 1 a defect of
-ours, with a traceback; 2 wrong usage; 3 the source failed; 4 the model could not be loaded; 5 the question could not be
-asked; 6 the demo's answers were wrong; 7 out of memory; 8 a variant could not be made, or is damaged; 9 answers
-could not be delivered.
+Exit codes:
+
+    0    the work is done; also a watch that Ctrl-C has stopped, or whose reader had enough
+    1    a defect of ours, with a traceback
+    2    wrong usage: an option that means nothing, an output that is an input
+    3    the source failed
+    4    the model could not be loaded
+    5    the question could not be asked
+    6    the demo's answers were wrong
+    7    out of memory
+    8    a variant could not be made, or is damaged
+    9    answers could not be delivered: a full disk, a file that cannot be opened, a dead sink
+    130  Ctrl-C before the work was done, whatever it interrupted
 """
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
+from edge import threads
 from edge.cli import device, variants, watching
-from edge.cli.terminal import OUT_OF_MEMORY, UsageError, complain, exit_code, write_out
-from edge.errors import EdgeError, is_out_of_memory
-from quantize.errors import QuantizeError
-from stream.errors import StreamError
+from edge.cli.ending import ended_in_one_line, escape_what_cannot_be_shown
 
 app = typer.Typer(
     name="edge",
@@ -42,17 +47,8 @@ for command in (
 
 
 def main() -> None:
-    """The console script: what a user can do something about is one line, without a traceback."""
-    try:
-        try:
-            app()
-        finally:
-            write_out()
-    except (StreamError, EdgeError, QuantizeError, UsageError) as error:
-        complain(error)
-        sys.exit(exit_code(error))
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        complain(error)
-        sys.exit(OUT_OF_MEMORY)
+    """The console script."""
+    escape_what_cannot_be_shown()
+    threads.configure()
+    with ended_in_one_line():
+        app()

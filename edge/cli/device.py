@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli.options import AsJson, Device, Dtype, Fps, MaxPixels, Rtsp, Transport, open_address
-from edge.cli.terminal import UsageError, notes, options_checked, tell
+from edge.cli.options import AsJson, Device, Dtype, Fps, MaxPixels, Rtsp, Threads, Transport, open_address
+from edge.cli.terminal import UsageError, notes, options_checked, print_json, tell
 from edge.media.limits import LOOKED_AT
+
+if TYPE_CHECKING:
+    from edge.profiling.profile import Profile
 
 ProfiledModel = Annotated[
     str, typer.Option(help='"pocket", a model folder, a hub name, or random:2b for random weights')
@@ -29,6 +31,7 @@ def profile(
     variant: Variant = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    threads: Threads = None,
     window: Window = 8,
     fps: Fps = 2.0,
     max_pixels: MaxPixels = LOOKED_AT,
@@ -45,28 +48,38 @@ def profile(
     as_json: AsJson = False,
 ) -> None:
     """Measure where a frame's time and memory go on this device, and how far that is from what it could give."""
-    from edge.commands.profile import check_fit, make_subject, read_report
-    from edge.profiling.life import ProfileSettings
+    from edge import threads as computing
+    from edge.commands.outputs import check_outputs, model_path
+    from edge.commands.profile import check_fit, make_target, read_report
+    from edge.profiling.pipeline_steps import ProfileSettings
 
     if compare is not None:
         _compare(read_report(compare[0]), read_report(compare[1]), as_json)
         return
     _check_files(clip, html, trace)
+    check_outputs({"--html": html, "--trace": trace}, {"--clip": clip, "the model": model_path(model)})
+    if threads is not None:
+        computing.use(threads)
     with options_checked():
-        workload = ProfileSettings(
+        settings = ProfileSettings(
             window=window, fps=fps, max_pixels=max_pixels, question_tokens=question_tokens,
             answer_tokens=answer_tokens, clip=clip,
         )  # fmt: skip
-    subject = make_subject(model, variant, device, dtype)
+    target = make_target(model, variant, device, dtype)
     if not force:
-        check_fit(subject, workload)
-    from edge.commands.profile_table import show_report
+        check_fit(target, settings)
     from edge.profiling import profile as profiling
 
     with notes.status("") as status:
-        found = profiling.profile(subject, workload, live, status.update)
+        found = profiling.profile(target, settings, live, status.update)
+    _show_profile(found, as_json, html, trace)
+
+
+def _show_profile(found: Profile, as_json: bool, html: Path | None, trace: Path | None) -> None:
+    from edge.cli.tables.profile import show_report
+
     if as_json:
-        print(json.dumps(found.report, ensure_ascii=False), flush=True)
+        print_json(found.report)
     else:
         show_report(found.report, notes)
     if html is not None:
@@ -85,20 +98,22 @@ def _check_files(clip: Path | None, *outputs: Path | None) -> None:
     """Before minutes of measuring. Raises UsageError."""
     if clip is not None and not clip.is_file():
         raise UsageError(f"--clip {clip}: there is no such file.")
-    for path in outputs:
-        if path is not None and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+    for path in filter(None, outputs):
+        if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
             raise UsageError(f"{path}: its folder is not there, or nothing can be written into it.")
+        if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+            raise UsageError(f"{path} is there already, and cannot be written over. Choose another name.")
 
 
 def _compare(before: dict[str, object], after: dict[str, object], as_json: bool) -> None:
     from dataclasses import asdict
 
-    from edge.commands.comparison_table import show_comparison
+    from edge.cli.tables.comparison import show_comparison
     from edge.reports.compare import compare, differences
 
     if as_json:
         changes = [asdict(change) for change in compare(before, after)]
-        print(json.dumps({"changes": changes, "differences": differences(before, after)}, ensure_ascii=False))
+        print_json({"changes": changes, "differences": differences(before, after)})
     else:
         show_comparison(before, after, notes)
 
@@ -122,20 +137,21 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Predict what a device could watch: memory, age of answers, number of cameras. Nothing is measured or loaded."""
-    from edge.commands.plan import plan_for, show_plan
-    from edge.planning.predict import Workload
+    from edge.cli.tables.forecast import show_forecast
+    from edge.commands.plan import forecast_for
+    from edge.planning.forecast import Workload
 
     amounts = {"memory": memory, "bandwidth": bandwidth, "tflops": tflops, "int8_tops": int8_tops}
     with options_checked():
-        wish = Workload(
+        workload = Workload(
             size=_size(size), fps=fps, window=window, question_tokens=question_tokens, answer_tokens=answer_tokens,
             every=every, cameras=cameras,
         )  # fmt: skip
-        found = plan_for(model, variant, device, like, amounts, wish)
+        found = forecast_for(model, variant, device, like, amounts, workload)
     if as_json:
-        print(json.dumps(found.to_dict()), flush=True)
+        print_json(found.to_dict())
     else:
-        show_plan(found, wish, notes)
+        show_forecast(found, workload, notes)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -23,6 +23,9 @@ Fps = Annotated[float, typer.Option(help="frames looked at per second of video")
 MaxPixels = Annotated[int, typer.Option(min=1, help="pixels per picture or frame for the model, at most")]
 Rtsp = Annotated[Transport, typer.Option(help="how RTSP brings its packets")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON lines for a program instead of text for people")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="threads that compute  [default: as many cores as this process may use]")
+]
 Seconds = Annotated[float | None, typer.Option(help="stop after so many seconds")]
 
 

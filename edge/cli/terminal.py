@@ -15,11 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from edge.errors import EdgeError, ModelError
+from edge import threads
+from edge.errors import EdgeError, ModelError, OutputRefused, OutputUnwritable
 from quantize.errors import QuantizeError
 from stream.errors import StreamError
 from stream.printable import printable, printable_json
-from stream.sinks import EventsLost
+from stream.sinks import EventsLost, SinkUnwritable
+from stream.sinks.json_text import encodable
 
 if TYPE_CHECKING:
     from edge.engine.engine import Engine
@@ -27,10 +29,13 @@ if TYPE_CHECKING:
 notes = Console(stderr=True, highlight=False)  # for people; stdout is for answers
 
 USAGE, SOURCE_FAILED, MODEL_FAILED, QUESTION_FAILED, DEMO_FAILED, OUT_OF_MEMORY, VARIANT_FAILED = 2, 3, 4, 5, 6, 7, 8
-EVENTS_LOST = 9
-EXIT_CODES = (
+OUTPUT_FAILED, INTERRUPTED = 9, 130
+EXIT_CODES = (  # the first that fits
+    (OutputRefused, USAGE),
+    (OutputUnwritable, OUTPUT_FAILED),
+    (SinkUnwritable, OUTPUT_FAILED),
     (ModelError, MODEL_FAILED),
-    (EventsLost, EVENTS_LOST),
+    (EventsLost, OUTPUT_FAILED),
     (StreamError, SOURCE_FAILED),
     (EdgeError, QUESTION_FAILED),
     (QuantizeError, VARIANT_FAILED),
@@ -58,7 +63,9 @@ def options_checked() -> Iterator[None]:
         raise UsageError(str(error)) from None
 
 
-def load(model: str, device: str, dtype: str) -> Engine:
+def load(model: str, device: str, dtype: str, num_threads: int | None = None) -> Engine:
+    if num_threads is not None:
+        threads.use(num_threads)
     from edge.loading import load_engine  # torch is imported when a model is wanted, not for --help
 
     with notes.status(f"loading {model}"):
@@ -93,10 +100,16 @@ def write_out(line: str = "") -> None:
             raise EventsLost(f"standard output cannot be written to ({error.strerror}).") from None
 
 
+def print_json(value: object) -> None:
+    """A line for programs, whatever standard output is encoded in."""
+    text = printable_json(json.dumps(value, ensure_ascii=False))
+    write_out(encodable(text, sys.stdout.encoding or "utf-8"))
+
+
 def tell(facts: dict[str, Any], as_json: bool, title: str) -> None:
     """One object: a JSON line for programs, a table for people."""
     if as_json:
-        write_out(printable_json(json.dumps(facts, ensure_ascii=False)))
+        print_json(facts)
         return
     table = Table(title=Text(printable(title)), show_header=False, title_justify="left", title_style="bold")
     for name, value in facts.items():

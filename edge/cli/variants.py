@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from edge.cli.options import AsJson, Device
-from edge.cli.terminal import VARIANT_FAILED, bar, notes
+from edge.cli.terminal import VARIANT_FAILED, bar, notes, print_json
 
 if TYPE_CHECKING:
     from edge.commands.inspect import Inspection
@@ -39,18 +37,21 @@ def quantize(
     """Write an INT4 or INT8 variant of a model. A run that was stopped goes on where it was."""
     from edge.commands.error_picture import draw_errors
     from edge.commands.inspect import inspect_folder
+    from edge.commands.outputs import check_outputs, model_path, variant_outputs
     from edge.commands.quantize import Order, quantize_model
     from edge.hub import find_model
 
     options = {} if act_order else {"act_order": False}
     formats = tuple(name.strip() for name in format.split(","))
     order = Order(preset, bits, method, group, formats, calibrate, samples, seed, tuple(layer or ()), options)
+    read = {"the source": model_path(source), "--calibrate": calibrate}
+    check_outputs(variant_outputs(out, order.folders(out).values()), read)
     with bar() as progress:
         written = quantize_model(find_model(source), source, out, order, device, progress)
     for folder, manifest in written.items():
         if not draw_errors(manifest, folder.with_name(f"{folder.name}-errors.png")):
             notes.print("no picture of the errors: matplotlib is not installed", style="dim")
-        _show_inspection(inspect_folder(folder), str(folder), as_json)
+        _tell_inspection(inspect_folder(folder), str(folder), as_json)
 
 
 def inspect(
@@ -60,7 +61,7 @@ def inspect(
     from edge.commands.inspect import inspect_folder
     from edge.hub import find_model
 
-    _show_inspection(inspect_folder(find_model(folder)), folder, as_json)
+    _tell_inspection(inspect_folder(find_model(folder)), folder, as_json)
 
 
 def verify(folder: Annotated[Path, typer.Argument(help="a variant")], as_json: AsJson = False) -> None:
@@ -71,7 +72,7 @@ def verify(folder: Annotated[Path, typer.Argument(help="a variant")], as_json: A
     with bar() as progress:
         problems = verify_folder(find_model(str(folder)), progress)
     if as_json:
-        print(json.dumps({"folder": str(folder), "problems": problems}, ensure_ascii=False))
+        print_json({"folder": str(folder), "problems": problems})
     for problem in problems:
         notes.print(problem, style="red", markup=False, soft_wrap=True)
     if problems:
@@ -92,15 +93,10 @@ def random_model(
     notes.print(f"{folder}: the {shape} shape in bfloat16; it says nothing sensible", markup=False)
 
 
-def _show_inspection(found: Inspection, title: str, as_json: bool) -> None:
+def _tell_inspection(found: Inspection, title: str, as_json: bool) -> None:
+    from edge.cli.tables.inspection import show_inspection
+
     if as_json:
-        print(json.dumps(found.to_dict(), ensure_ascii=False), flush=True)
-        return
-    table = Table("part", "stored as", title=title, title_justify="left", title_style="bold")
-    for heading in ("layers", "weights", "MB", "bits/weight"):
-        table.add_column(heading, justify="right")
-    for row in found.rows:
-        counts = (str(row.num_layers), f"{row.num_weights / 1e6:.2f} M", f"{row.nbytes / 1e6:.1f}")
-        table.add_row(row.part, row.stored, *counts, f"{row.bits_per_weight:.2f}")
-    notes.print(table)
-    notes.print(found.summary(), markup=False)
+        print_json(found.to_dict())
+    else:
+        show_inspection(found, title, notes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,20 +12,24 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from edge.cli.options import AsJson, Device, Dtype, Fps, MaxPixels, Model, Rtsp, Seconds, Transport, open_address
-from edge.cli.terminal import (
-    DEMO_FAILED,
-    complain,
-    exit_code,
-    load,
-    notes,
-    options_checked,
-    tell,
+from edge.cli.options import (
+    AsJson,
+    Device,
+    Dtype,
+    Fps,
+    MaxPixels,
+    Model,
+    Rtsp,
+    Seconds,
+    Threads,
+    Transport,
+    open_address,
 )
+from edge.cli.terminal import DEMO_FAILED, complain, exit_code, load, notes, options_checked, print_json, tell
 from edge.errors import EdgeError
 from edge.media.limits import LOOKED_AT
 from stream.errors import StreamError
-from stream.printable import Pieces, printable, printable_json
+from stream.printable import Pieces, printable
 from stream.sinks import EventsLost
 from stream.tasks.boxes import readable
 
@@ -51,20 +54,23 @@ def watch(
     transport: Rtsp = Transport.tcp,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Watch a source and tell what is there: descriptions, boxes, yes or no; each with its age."""
-    from edge.commands.watch import Pace, make_session, make_sinks, make_tasks
+    from edge.commands.outputs import check_outputs, model_path, source_path
+    from edge.commands.watch import WatchOptions, make_session, make_sinks, make_tasks
 
     with options_checked():
         tasks = make_tasks(describe, ground, ask)
+        options = WatchOptions(fps=fps, window=window, max_pixels=max_pixels, every=every, duration=duration)
+        read = {"the source": source_path(source), "the model": model_path(model)}
+        check_outputs({"--out": out, "--overlay": overlay}, read)
         camera = open_address(source, transport)
-    engine = load(model, device, dtype)
+    engine = load(model, device, dtype, threads)
     sinks = make_sinks(as_json=as_json, out=out, overlay=overlay)
-    with options_checked():
-        pace = Pace(fps=fps, window=window, max_pixels=max_pixels, every=every, duration=duration)
-        show = Ticker()
-        session = make_session(camera, engine, tasks, sinks, pace, show.add)
+    show = Ticker()
+    session = make_session(camera, engine, tasks, sinks, options, show.add)
     with stopped_by_signals(session.stop), show:
         try:
             session.run()
@@ -86,18 +92,19 @@ def describe(
     max_tokens: Annotated[int, typer.Option(min=1, help="length of an answer, at most")] = 256,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Describe pictures and clips, one answer each."""
     from edge.commands.describe import describe_file
 
-    engine = load(model, device, dtype)
+    engine = load(model, device, dtype, threads)
     failed: Exception | None = None
     for file in files:
         try:
             answer = describe_file(engine, file, prompt, fps=fps, max_pixels=max_pixels, max_tokens=max_tokens)
             if as_json:
-                print(printable_json(json.dumps(answer.to_dict(), ensure_ascii=False)), flush=True)
+                print_json(answer.to_dict())
             else:
                 _print_answer(answer)
         except (StreamError, EdgeError) as error:  # the other files are described all the same
@@ -113,15 +120,22 @@ def demo(
     seconds: Annotated[float, typer.Option(min=1, help="how long the camera is watched")] = 20.0,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    threads: Threads = None,
 ) -> None:
     """Serve a drawn scene as an RTSP camera on loopback, watch it, and hold the answers against the truth."""
-    from edge.commands.demo import run_demo
+    from edge.commands.demo import demo_files, run_demo
+    from edge.commands.outputs import check_outputs, model_path
 
-    engine = load(model, device, dtype)
-    outcome = run_demo(engine, folder, seconds)
-    tell(outcome.summary.to_dict(), as_json=False, title=f"{outcome.summary.stream}: {outcome.summary.ended}")
-    tell(outcome.to_dict(), as_json=False, title="against the truth of the scene")
-    if not outcome.is_right:
+    check_outputs(demo_files(folder), {"the model": model_path(model)})
+    engine = load(model, device, dtype, threads)
+
+    def announce(address: str) -> None:
+        notes.print(f"a camera plays a drawn scene at {address}; watching for {seconds:.0f} s", markup=False)
+
+    result = run_demo(engine, folder, seconds, announce)
+    tell(result.summary.to_dict(), as_json=False, title=f"{result.summary.stream}: {result.summary.ended}")
+    tell(result.to_dict(), as_json=False, title="against the truth of the scene")
+    if not result.is_right:
         raise typer.Exit(DEMO_FAILED)
 
 

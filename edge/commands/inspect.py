@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.commands.watch import Pace
+from edge.commands.watch import WatchOptions
 from edge.media.limits import Limits
 from edge.models.architecture import Config, parameter_shapes, read_config
 from quantize.checkpoint import Checkpoint, Stored
@@ -143,7 +143,7 @@ def _count(shape: tuple[int, ...]) -> int:
 def _cache_bytes(config: Config) -> int:
     """Keys and values in 16 bits."""
     layers, kv_heads, head_dim = config.cache_shape
-    tokens = WINDOW * Pace().max_pixels // config.cell**2 + TEXT
+    tokens = WINDOW * WatchOptions().max_pixels // config.cell**2 + TEXT
     return 2 * 2 * layers * kv_heads * head_dim * tokens
 
 

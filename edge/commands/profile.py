@@ -9,19 +9,19 @@ from typing import Any
 from edge.errors import ModelNotFound, ReportUnreadable
 from edge.hub import find_model
 from edge.loading import RANDOM, load_engine, random_engine
-from edge.planning.memory_budget import KEPT, OVERHEAD, predict_memory
-from edge.profiling.life import ProfileSettings
+from edge.planning.memory_budget import OVERHEAD, RETAINED, predict_memory
 from edge.profiling.memory_usage import free
-from edge.profiling.profile import SCHEMA, Subject
+from edge.profiling.pipeline_steps import ProfileSettings
+from edge.profiling.profile import SCHEMA, ProfileTarget
 from edge.runners import find_runner
 
 
-def make_subject(model: str, variant: str | None, device: str, dtype: str, runner: str = "pytorch") -> Subject:
+def make_target(model: str, variant: str | None, device: str, dtype: str, runner: str = "pytorch") -> ProfileTarget:
     """Reads headers, no weights. `variant` is for random weights only. Raises ModelError, QuantizeError."""
     kind = find_runner(runner)
     if model.startswith(RANDOM):
         shape, stored = model.removeprefix(RANDOM), variant or "bfloat16"
-        return Subject.of(
+        return ProfileTarget.of(
             model,
             variant,
             kind.preview_random(shape, stored, device, dtype),
@@ -32,15 +32,15 @@ def make_subject(model: str, variant: str | None, device: str, dtype: str, runne
             f"--variant {variant} is for random weights; {model} is what it is. Make one with `edge quantize`."
         )
     preview = kind.preview(find_model(model), device, dtype)
-    return Subject.of(model, None, preview, lambda: load_engine(model, device=device, dtype=dtype, runner=runner))
+    return ProfileTarget.of(model, None, preview, lambda: load_engine(model, device=device, dtype=dtype, runner=runner))
 
 
-def check_fit(subject: Subject, workload: ProfileSettings) -> None:
+def check_fit(target: ProfileTarget, settings: ProfileSettings) -> None:
     """Before anything is loaded. Raises DoesNotFit."""
-    side = int(workload.max_pixels**0.5) // 28 * 28 or 28
-    kind = subject.device.type
-    memory = predict_memory(subject.costs, (side, side), workload.window, OVERHEAD[kind], kept=KEPT[kind])
-    memory.check(free(subject.device), subject.name)
+    side = int(settings.max_pixels**0.5) // 28 * 28 or 28
+    kind = target.device.type
+    memory = predict_memory(target.costs, (side, side), settings.window, OVERHEAD[kind], retained=RETAINED[kind])
+    memory.check(free(target.device), target.name)
 
 
 def read_report(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from edge.calibration.block_runners import Route, lead
 from edge.calibration.prompts import Layout, Prompt, digest, drawn, from_folder
-from edge.commands.watch import Pace
+from edge.commands.watch import WatchOptions
 from edge.engine.tokenizer import Tokenizer
 from edge.media.limits import Limits
 from edge.models.architecture import Config, read_config
@@ -176,7 +176,7 @@ def _prompts(folder: Path, config: Config, order: Order) -> list[Prompt]:
     limits = Limits.load(folder, config.family.limits)
     layout = Layout(Tokenizer.load(folder), limits.cell, config.video_token_id)
     if order.calibrate is None:
-        shown = drawn(order.samples, order.seed, limits, Pace().max_pixels)
+        shown = drawn(order.samples, order.seed, limits, WatchOptions().max_pixels)
     else:
-        shown = from_folder(order.calibrate, order.samples, limits, Pace().max_pixels)
+        shown = from_folder(order.calibrate, order.samples, limits, WatchOptions().max_pixels)
     return [layout.prompt(spoken) for spoken in shown]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,14 +23,23 @@ from stream.tasks.ground import ground_tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How much is looked at, and how often."""
+class WatchOptions:
+    """How much is looked at, and how often. Raises ValueError for what means nothing, before anything is opened."""
 
     fps: float = 2.0  # frames per second of video
     window: int = 8  # groups of two frames, at most
     max_pixels: int = LOOKED_AT  # of a frame, at most
     every: float = 0.0  # seconds of video between answers; 0: as often as the engine can
     duration: float | None = None  # seconds
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fps < math.inf:
+            raise ValueError(f"fps is {self.fps}: it must be above 0.")
+        if self.window < 1:
+            raise ValueError(f"window is {self.window}: a window holds at least one group.")
+        for name, seconds in (("every", self.every), ("duration", self.duration)):
+            if seconds is not None and not seconds >= 0:
+                raise ValueError(f"{name} is {seconds} seconds: times are never negative.")
 
 
 def make_tasks(describe: str | None, ground: str | None, ask: Sequence[str] | None) -> list[Task]:
@@ -56,19 +66,19 @@ def make_session(
     engine: Engine,
     tasks: Sequence[Task],
     sinks: Sequence[Sink],
-    pace: Pace,
+    options: WatchOptions,
     on_text: Callable[[Task, str], None] = no_text,
 ) -> Session:
-    """A session whose frames get the size the model likes. Raises ValueError for a pace that means nothing."""
+    """A session whose frames get the size the model likes. Raises ValueError for options that mean nothing."""
     return Session(
         source,
         engine,
         tasks,
         sinks,
-        fps=pace.fps,
-        window=pace.window,
-        choose_size=partial(engine.limits.frame_size, max_pixels=pace.max_pixels),
-        every=pace.every,
-        duration=pace.duration,
+        fps=options.fps,
+        window=options.window,
+        choose_size=partial(engine.limits.frame_size, max_pixels=options.max_pixels),
+        every=options.every,
+        duration=options.duration,
         on_text=on_text,
     )

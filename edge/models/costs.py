@@ -95,6 +95,7 @@ class Costs(Protocol):
 
     weights: Weights
     kv_bytes_per_token: int
+    hidden_size: int  # numbers in a token's embedding
 
     def vision(self, height: int, width: int) -> Cost:
         """One group of two frames, pixels to embeddings."""

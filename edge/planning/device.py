@@ -48,7 +48,7 @@ class DeviceSpec:
 # Memory, bandwidth, dense bf16/fp16 tensor operations with sums in fp32, dense int8 operations. Of GPUs as makers' data
 # sheets are commonly quoted, none of it measured by us; the CPU is that of benchmarks/results/latency-short-cpu.json.
 # Options say what is known better.
-CARDS = {
+DEVICES = {
     "rtx-3060": DeviceSpec("NVIDIA RTX 3060 12 GB", "cuda", 12e9, 360e9, 51e12, 102e12),
     "rtx-4060": DeviceSpec("NVIDIA RTX 4060 8 GB", "cuda", 8e9, 272e9, 60e12, 121e12),
     "rtx-4090": DeviceSpec("NVIDIA RTX 4090 24 GB", "cuda", 24e9, 1008e9, 165e12, 660e12),

@@ -9,8 +9,8 @@ from edge.models.costs import Costs
 
 TEXT_TOKENS = 384  # room for the prompt's text, a question and an answer (256 + 128)
 OVERHEAD = {"cpu": 450 << 20, "cuda": 700 << 20}  # bytes: Python and PyTorch; a CUDA context and cuBLAS's workspace
-# Bytes that are not given back between steps: on a CPU what glibc's heap keeps, and a matrix unpacked for a product.
-KEPT = {"cpu": (64 << 20) + (32 << 20), "cuda": 0}
+# Bytes that allocators retain between steps: on a CPU what glibc's heap keeps, and a matrix unpacked for a product.
+RETAINED = {"cpu": (64 << 20) + (32 << 20), "cuda": 0}
 HALF = 2  # bytes of a number
 
 
@@ -20,12 +20,13 @@ class MemoryBudget:
 
     weights: int
     kv: int  # keys and values of the window, a question and an answer
+    embeddings: int  # of the window's groups, kept to fill the cache again when the window slides
     activations: int  # at the worst moment, with what allocators keep of earlier ones
     overhead: int
 
     @property
     def total(self) -> int:
-        return self.weights + self.kv + self.activations + self.overhead
+        return self.weights + self.kv + self.embeddings + self.activations + self.overhead
 
     def to_dict(self) -> dict[str, int]:
         return {**asdict(self), "total": self.total}
@@ -41,14 +42,15 @@ class MemoryBudget:
 
 def predict_memory(
     costs: Costs, size: tuple[int, int], window: int, overhead: int, streams: int = 1, itemsize: int = HALF,
-    kept: int = 0,
+    retained: int = 0,
 ) -> MemoryBudget:  # fmt: skip
     """Of `streams` streams with windows of so many groups of two frames, (height, width), for one set of weights."""
-    capacity = window * costs.tokens(*size) + TEXT_TOKENS
+    video = window * costs.tokens(*size)
     return MemoryBudget(
         weights=costs.weights.nbytes,
-        kv=streams * capacity * costs.kv_bytes_per_token,
-        activations=costs.activation_bytes(*size, itemsize) + kept,
+        kv=streams * (video + TEXT_TOKENS) * costs.kv_bytes_per_token,
+        embeddings=streams * video * costs.hidden_size * itemsize,
+        activations=costs.activation_bytes(*size, itemsize) + retained,
         overhead=overhead,
     )
 

@@ -8,38 +8,38 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from edge.profiling.watcher import Watcher
+from edge.profiling.periodic import PeriodicSampler
 
-EVERY = 0.02  # seconds; NVML renews its figure about as often
+INTERVAL = 0.02  # seconds; NVML renews its figure about as often
 
 
-class NoPower(Exception):
+class PowerUnavailable(Exception):
     """Nothing here tells how much power is drawn; the message says why."""
 
 
 def power_meter(device: torch.device) -> Callable[[], float]:
-    """A function that tells the watts drawn now. Raises NoPower."""
+    """A function that tells the watts drawn now. Raises PowerUnavailable."""
     if device.type != "cuda":
-        raise NoPower("a CPU's power is not read; NVML tells it of NVIDIA GPUs only")
+        raise PowerUnavailable("a CPU's power is not read; NVML tells it of NVIDIA GPUs only")
     try:
         import pynvml
     except ModuleNotFoundError:
-        raise NoPower("nvidia-ml-py is not installed (pip install nvidia-ml-py)") from None
+        raise PowerUnavailable("nvidia-ml-py is not installed (pip install nvidia-ml-py)") from None
     try:
         pynvml.nvmlInit()
         # By its own name: NVML counts devices that PyTorch may have been told not to see.
         handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
         pynvml.nvmlDeviceGetPowerUsage(handle)
     except pynvml.NVMLError as error:
-        raise NoPower(f"NVML: {error}") from None
+        raise PowerUnavailable(f"NVML: {error}") from None
     return lambda: float(pynvml.nvmlDeviceGetPowerUsage(handle)) / 1000
 
 
-class Energy(Watcher):
+class EnergyMeter(PeriodicSampler):
     """Joules drawn while it is entered."""
 
-    def __init__(self, watts: Callable[[], float], every: float = EVERY) -> None:
-        super().__init__("power meter", self._note, every)
+    def __init__(self, watts: Callable[[], float], interval: float = INTERVAL) -> None:
+        super().__init__("power meter", self._sample, interval)
         self._watts = watts
         self._points: list[tuple[float, float]] = []
 
@@ -49,5 +49,5 @@ class Energy(Watcher):
         moments = np.unique(np.concatenate([[start, end], times[(times > start) & (times < end)]]))
         return float(np.trapezoid(np.interp(moments, times, watts), moments))
 
-    def _note(self) -> None:
+    def _sample(self) -> None:
         self._points.append((time.perf_counter(), self._watts()))

@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.engine.engine import Engine
 from edge.models.costs import Costs
-from edge.profiling.life import CAMERA_FPS, HEIGHT, WIDTH, ProfileSettings, dictation, question
+from edge.profiling.pipeline_steps import CAMERA_FPS, HEIGHT, WIDTH, ProfileSettings, padded_question, scripted_answer
 from edge.profiling.spans import Spans
 from edge.profiling.timed import TimedRunner
 from stream.session import Session
@@ -18,21 +18,20 @@ from stream.sources.synthetic import SyntheticSource
 from stream.tasks.describe import Describe
 
 
-def watch_live(engine: Engine, costs: Costs, workload: ProfileSettings, seconds: float) -> dict[str, Any]:
+def watch_live(engine: Engine, costs: Costs, settings: ProfileSettings, seconds: float) -> dict[str, Any]:
     """Ages in seconds, None when no answer came in time."""
-    runner = TimedRunner(engine.runner, costs, Spans(), dictation(engine.tokenizer, workload.answer_tokens))
-    task = Describe(
-        question(engine.tokenizer, engine.runner.facts.family.layout, workload.question_tokens),
-        max_tokens=workload.answer_tokens,
-    )
-    address = f"synthetic://?seed={workload.seed}&size={WIDTH}x{HEIGHT}&fps={CAMERA_FPS}&seconds={seconds}&live=1"
+    runner = TimedRunner(engine.runner, costs, Spans(), scripted_answer(engine.tokenizer, settings.answer_tokens))
+    layout = engine.runner.facts.family.layout
+    question = padded_question(engine.tokenizer, layout, settings.question_tokens)
+    task = Describe(question, max_tokens=settings.answer_tokens)
+    address = f"synthetic://?seed={settings.seed}&size={WIDTH}x{HEIGHT}&fps={CAMERA_FPS}&seconds={seconds}&live=1"
     session = Session(
         SyntheticSource(address),
         Engine(runner, engine.tokenizer, engine.name, engine.limits),
         [task],
-        fps=workload.fps,
-        window=workload.window,
-        choose_size=partial(engine.limits.frame_size, max_pixels=workload.max_pixels),
+        fps=settings.fps,
+        window=settings.window,
+        choose_size=partial(engine.limits.frame_size, max_pixels=settings.max_pixels),
         duration=seconds,
     )
     summary = session.run()

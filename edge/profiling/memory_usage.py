@@ -1,4 +1,4 @@
-"""How much memory is taken, and when: of a CUDA device by PyTorch's allocator, of a CPU by the process itself."""
+"""How much memory is in use, and when: of a CUDA device by PyTorch's allocator, of a CPU by the process itself."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Self
 
 import torch
 
-from edge.profiling.watcher import Watcher
+from edge.cgroups import memory_limits
+from edge.profiling.periodic import PeriodicSampler
 
 STATM = Path("/proc/self/statm")
-EVERY = 0.05  # seconds between two looks; one takes 20 microseconds
+MEMINFO = Path("/proc/meminfo")
+INTERVAL = 0.05  # seconds between two looks; one takes 20 microseconds
 
 
-def taken(device: torch.device) -> int:
+def used(device: torch.device) -> int:
     """Bytes: allocated and cached by PyTorch on a CUDA device; resident of this process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.memory_reserved(device)
@@ -25,25 +27,29 @@ def taken(device: torch.device) -> int:
 
 
 def free(device: torch.device) -> int:
-    """Bytes that can still be had."""
+    """Bytes that can still be had; on a CPU by this process, in its control group."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    for line in Path("/proc/meminfo").read_text().splitlines():
+    return min([_available(), *(level.free for level in memory_limits())])
+
+
+def total(device: torch.device) -> int:
+    """Bytes of the whole device; of a CPU's memory what this process may have in its control group."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1]
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *(level.limit for level in memory_limits())])
+
+
+def _available() -> int:
+    for line in MEMINFO.read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return 1024 * int(line.split()[1])
     return 0
 
 
-def total(device: torch.device) -> int:
-    """Bytes of the whole device."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[1]
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def beside(device: torch.device) -> dict[str, int]:
-    """Of a CUDA device, bytes: what PyTorch's allocator holds beyond what was in use at most, and what is taken on the
-    device beside it (the context, and other programs). Empty for a CPU."""
+def gpu_overheads(device: torch.device) -> dict[str, int]:
+    """Of a CUDA device, bytes: what PyTorch's allocator reserves beyond what was ever allocated, and what the CUDA
+    context and other programs use. Empty for a CPU."""
     if device.type != "cuda":
         return {}
     available, whole = torch.cuda.mem_get_info(device)
@@ -53,11 +59,11 @@ def beside(device: torch.device) -> dict[str, int]:
     }
 
 
-class Timeline(Watcher):
-    """Memory taken over time while it is entered, and the most of it."""
+class MemoryTimeline(PeriodicSampler):
+    """Memory in use over time while it is entered, and the most of it."""
 
-    def __init__(self, device: torch.device, every: float = EVERY) -> None:
-        super().__init__("memory timeline", self._note, every)
+    def __init__(self, device: torch.device, interval: float = INTERVAL) -> None:
+        super().__init__("memory timeline", self._sample, interval)
         self.device = device
         self.points: list[tuple[float, int]] = []  # seconds of time.perf_counter, bytes
 
@@ -72,5 +78,5 @@ class Timeline(Watcher):
             torch.cuda.reset_peak_memory_stats(self.device)
         return super().__enter__()
 
-    def _note(self) -> None:
-        self.points.append((time.perf_counter(), taken(self.device)))
+    def _sample(self) -> None:
+        self.points.append((time.perf_counter(), used(self.device)))

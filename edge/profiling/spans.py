@@ -1,7 +1,7 @@
-"""Stretches of time with names: what was worked on, from when to when, and what that work costs at least.
+"""Named intervals of time, as in a trace: what was worked on, from when to when, and what that work costs at least.
 
-While something is measured, as little as possible is done beside it: what a span's work costs at least is worked out
-when it is looked at. Knows no model.
+Recording one does as little as possible, so that measuring disturbs nothing: a span's cost is computed when the span
+is read. Knows no model.
 """
 
 from __future__ import annotations
@@ -31,30 +31,33 @@ class Span:
         return self.end - self.start
 
 
-Work = Callable[[], Cost]
-"""What tells the cost of a span's work."""
+CostFunction = Callable[[], Cost]
+"""Computes the cost of a span's work."""
 
 
 class Spans:
-    """Thread-safe. `finish` waits until the device has done what it was given."""
+    """Thread-safe. `synchronize` waits until the device has done what it was given."""
 
-    def __init__(self, finish: Callable[[], object] = lambda: None) -> None:
-        self.finish = finish
-        self._noted: list[tuple[str, float, float, Work | None, int | None, str]] = []
+    def __init__(self, synchronize: Callable[[], object] = lambda: None) -> None:
+        self._synchronize = synchronize
+        self._recorded: list[tuple[str, float, float, CostFunction | None, int | None, str]] = []
 
     def __iter__(self) -> Iterator[Span]:
-        return (_span(*noted) for noted in list(self._noted))
+        return (_span(*recorded) for recorded in list(self._recorded))
 
-    def add(self, name: str, start: float, end: float, work: Work | None = None, context: int | None = None) -> None:
-        self._noted.append((name, start, end, work, context, threading.current_thread().name))
+    def add(
+        self, name: str, start: float, end: float, cost: CostFunction | None = None, context: int | None = None
+    ) -> None:
+        self._recorded.append((name, start, end, cost, context, threading.current_thread().name))
 
     def now(self) -> float:
-        """When everything so far was done."""
-        self.finish()
+        """The time at which everything so far is done."""
+        self._synchronize()
         return time.perf_counter()
 
     @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
+    def measure(self, name: str) -> Iterator[None]:
+        """Records one span around a block."""
         start = time.perf_counter()
         try:
             yield
@@ -62,18 +65,18 @@ class Spans:
             self.add(name, start, self.now())
 
     def named(self, name: str) -> list[Span]:
-        return [_span(*noted) for noted in list(self._noted) if noted[0] == name]
+        return [_span(*recorded) for recorded in list(self._recorded) if recorded[0] == name]
 
     def names(self) -> list[str]:
         """In the order in which they first began."""
-        return list(dict.fromkeys(noted[0] for noted in sorted(self._noted, key=lambda noted: noted[1])))
+        return list(dict.fromkeys(recorded[0] for recorded in sorted(self._recorded, key=lambda recorded: recorded[1])))
 
     def clear(self) -> None:
-        self._noted.clear()
+        self._recorded.clear()
 
 
-def _span(name: str, start: float, end: float, work: Work | None, context: int | None, thread: str) -> Span:
-    return Span(name, start, end, None if work is None else work(), context, thread)
+def _span(name: str, start: float, end: float, cost: CostFunction | None, context: int | None, thread: str) -> Span:
+    return Span(name, start, end, None if cost is None else cost(), context, thread)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""A runner that tells what its time goes into, and that is told what to say.
+"""A runner that times its own steps, and whose answers are scripted.
 
-It stands between the engine and the real runner, so what is measured is the engine's own path. Answers are dictated:
-the device chooses every token, and then another is put in its place. So every model, and one with random weights too,
-gives answers of the same length that say something.
+It stands between the engine and the real runner, so what is measured is the engine's own path. The device still
+chooses every token, and then the next one of a given text is put in its place. So every model, also one with random
+weights, gives answers of the same length that make sense.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ PATCHIFY, VISION, PREFIX, APPEND, QUESTION, TOKEN = (
 
 
 class TimedRunner(Runner):
-    def __init__(self, runner: Runner, costs: Costs, spans: Spans, dictation: Tokens) -> None:
+    def __init__(self, runner: Runner, costs: Costs, spans: Spans, script: Tokens) -> None:
         self.facts = replace(runner.facts, stop_tokens=())
         self.runner, self.costs, self.spans = runner, costs, spans
-        self._dictation = dictation[:, None]
-        self._told = 0  # tokens of the dictation
+        self._script = script[:, None]
+        self._position = 0  # in the script
 
     def encode(self, frames: NDArray[np.uint8]) -> Embeddings:
         start = self.spans.now()
@@ -55,7 +55,7 @@ class TimedRunner(Runner):
         start = time.perf_counter()
         (prediction,) = self.runner.extend_batch(batch)
         if part.rows:
-            prediction = self._dictate(prediction, is_question=tokens > 1)
+            prediction = self._scripted(prediction, is_question=tokens > 1)
         end = self.spans.now()
         name, work = self._name(part.inputs, tokens, part.rows), partial(self.costs.extend, tokens, context, part.rows)
         self.spans.add(name, start, end, work, context)
@@ -68,10 +68,10 @@ class TimedRunner(Runner):
             return PREFIX
         return QUESTION if tokens > 1 else TOKEN
 
-    def _dictate(self, prediction: Prediction, is_question: bool) -> Prediction:
+    def _scripted(self, prediction: Prediction, is_question: bool) -> Prediction:
         _ = prediction.best  # the device's choice, made and fetched as ever
-        self._told = 0 if is_question else self._told + 1
-        return Dictated(self._dictation[self._told % len(self._dictation)], prediction)
+        self._position = 0 if is_question else self._position + 1
+        return ScriptedPrediction(self._script[self._position % len(self._script)], prediction)
 
     @contextmanager
     def _tower_begins(self) -> Iterator[list[float]]:
@@ -88,9 +88,11 @@ class TimedRunner(Runner):
             handle.remove()
 
 
-class Dictated:
-    def __init__(self, told: Tokens, prediction: Prediction) -> None:
-        self.best = told
+class ScriptedPrediction:
+    """The script's token as the most likely one, beside the model's own logits."""
+
+    def __init__(self, best: Tokens, prediction: Prediction) -> None:
+        self.best = best
         self._prediction = prediction
 
     def logits(self) -> NDArray[np.float32]:

@@ -1,1 +1,1 @@
-"""A profile told to people: as a page, as a trace, beside another one. Reads reports, measures nothing."""
+"""What is made of a profile: a page, a trace, a comparison with another profile. Measures nothing, prints nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.profiling.life import AGE, DECODE, FIRST_TOKEN, PARSE, PUBLISH, SAMPLE
+from edge.profiling.pipeline_steps import AGE, DECODE, FIRST_TOKEN, PARSE, PUBLISH, SAMPLE
 from edge.profiling.timed import APPEND, PATCHIFY, PREFIX, QUESTION, TOKEN, VISION
 
 

@@ -31,7 +31,7 @@ WORKLOAD = {
 
 
 def write_page(report: Report, path: Path) -> None:
-    path.write_text(render(report), encoding="utf-8")
+    path.write_text(render(report), encoding="utf-8", errors="backslashreplace")  # a file's name need be no text
 
 
 def render(report: Report) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edge.profiling.pipeline_steps import FIRST_TOKEN
+from edge.profiling.timed import TOKEN
 from edge.reports import units
 from edge.reports.legend import is_whole, meaning
 from edge.reports.plots import Curve, Piece, Scale, Tick, curve, linear, logarithmic, stacked
@@ -30,7 +32,7 @@ def tiles(report: Report) -> list[Tile]:
     rows = stages(report)
     found = [
         (units.seconds(number(report, "live", "age_p50")), "age of an answer, live camera"),
-        (units.seconds(number(rows.get("time to first token"), "p50")), "from question to first token"),
+        (units.seconds(number(rows.get(FIRST_TOKEN), "p50")), "from question to first token"),
         (units.plain(tokens_per_second(report), "tokens/s"), "while answering"),
         (units.nbytes(number(report, "memory", "measured", "total")), "memory, at most"),
         (units.seconds(number(report, "model", "load_seconds")), "to load the model"),
@@ -120,7 +122,7 @@ def tokens_curve(report: Report) -> Curve | None:
 
 def tokens_ceiling(report: Report) -> float | None:
     """Tokens per second if each token took its floor."""
-    floor = number(stages(report).get("token"), "floor")
+    floor = number(stages(report).get(TOKEN), "floor")
     return 1 / floor if floor else None
 
 
@@ -135,6 +137,7 @@ MEMORY_PARTS = {
     "overhead": "before the model",
     "weights": "weights",
     "kv": "keys and values",
+    "embeddings": "embeddings of the window",
     "activations": "activations",
     "kv_and_activations": "keys, values, activations",
     "total": "most at a time",
@@ -163,12 +166,12 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
+class TimelinePlot:
     curve: Curve
     phases: tuple[Phase, ...]
 
 
-def memory_timeline(report: Report) -> Timeline | None:
+def memory_timeline(report: Report) -> TimelinePlot | None:
     """With what was done meanwhile: looking at memory begins with loading and ends with the live camera."""
     found = points(value(report, "memory", "timeline"), 0, 1)
     if not found:
@@ -178,7 +181,7 @@ def memory_timeline(report: Report) -> Timeline | None:
     drawn = curve(
         found, across, linear([size for _, size in found]), units.rounded(units.seconds), units.rounded(units.nbytes)
     )
-    return Timeline(drawn, tuple(_phases(report, max(end, 0.0), across)))
+    return TimelinePlot(drawn, tuple(_phases(report, max(end, 0.0), across)))
 
 
 def _phases(report: Report, end: float, across: Scale) -> list[Phase]:

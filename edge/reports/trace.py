@@ -32,7 +32,7 @@ def trace(profile: Profile) -> dict[str, Any]:
     events = [*_threads(spans, origin), *_memory(timeline, origin)]
     return {
         "displayTimeUnit": "ms",
-        "otherData": _subject(profile),
+        "otherData": _about(profile),
         "traceEvents": [_metadata("process_name", 0, name=_title(profile)), *events],
     }
 
@@ -41,7 +41,7 @@ def _title(profile: Profile) -> str:
     return f"edge profile: {value(profile.report, 'model', 'name') or 'a model'}"
 
 
-def _subject(profile: Profile) -> dict[str, str]:
+def _about(profile: Profile) -> dict[str, str]:
     facts = {"date": value(profile.report, "date"), **part(profile.report, "model")}
     return {name: str(fact) for name, fact in facts.items() if fact is not None}
 

@@ -1,6 +1,6 @@
 """Events as lines of JSON, appended to a file: one line per event, on the disk's side before the next.
 
-Keeps what is already in the file.
+Keeps what is already in the file. UTF-8; names that are not get escapes (json_text.py).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 from stream.event import Event
 from stream.frame import Pixels
 from stream.sinks import SinkUnwritable
+from stream.sinks.json_text import encodable
 
 
 class JsonlSink:
@@ -24,7 +25,7 @@ class JsonlSink:
             ) from error
 
     def publish(self, event: Event, picture: Pixels) -> None:
-        self._file.write(event.to_json() + "\n")
+        self._file.write(encodable(event.to_json()) + "\n")
         self._file.flush()  # whoever follows the file reads whole lines at once
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from stream.event import Box, Event
 from stream.frame import Pixels
 from stream.printable import printable, printable_json
 from stream.sinks import ReaderGone
+from stream.sinks.json_text import encodable
 
 EPOCH_TIMES = 1e8  # seconds; pts above this count from 1970 and are shown as the time of day
 
@@ -35,7 +36,7 @@ class StdoutSink:
     def publish(self, event: Event, picture: Pixels) -> None:
         with _reader_watched():
             if self._json:
-                self._console.out(printable_json(event.to_json()), highlight=False)
+                self._console.out(encodable(printable_json(event.to_json()), self._console.encoding), highlight=False)
             else:
                 self._console.print(line(event))
 

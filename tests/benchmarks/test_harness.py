@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from benchmarks.harness import EagerBaseline, Interleaved, Spread, chip, fix_seed, interleaved, repeated, store
-from edge.profiling import busy as busy_of
-from edge.profiling.busy import Busy
+from edge.profiling import background_load
+from edge.profiling.background_load import BackgroundLoad
 from edge.profiling.ceilings import Ceilings
 
 CPU = torch.device("cpu")
@@ -60,7 +60,7 @@ def test_whole_periods_are_summed() -> None:
 @pytest.mark.parametrize("own, others, is_busy", [(4.0, 0.1, False), (1.0, 0.4, True), (9.0, 0.0, False)])
 def test_what_others_took_marks_a_result(own: float, others: float, is_busy: bool) -> None:
     """Ten seconds of all cores pass, five of them in use, one of these stolen by the host."""
-    with Busy(lines((0, 0, 0, 0), (4, 4, 1, 1)), seconds(0.0, own)) as busy:
+    with BackgroundLoad(lines((0, 0, 0, 0), (4, 4, 1, 1)), seconds(0.0, own)) as busy:
         assert busy.others is None
     assert busy.others == pytest.approx(others)
     assert busy.is_busy == is_busy
@@ -68,14 +68,14 @@ def test_what_others_took_marks_a_result(own: float, others: float, is_busy: boo
 
 
 def test_a_system_that_does_not_tell_is_not_called_idle() -> None:
-    with Busy(lambda: None) as busy:
+    with BackgroundLoad(lambda: None) as busy:
         pass
     assert busy.to_dict() == {"others": None, "busy": False}
     assert str(busy) == "others unknown"
 
 
 def test_a_result_is_written_and_is_the_last_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with Busy() as busy:
+    with BackgroundLoad() as busy:
         figures = {"rows": [{"ratio": Spread.of([2.0, 4.0]).to_dict()}]}
     baseline = config("sdpa", "sdpa")
     stored = store("some", figures, ceilings=CEILINGS, busy=busy, baseline=baseline, folder=tmp_path / "new")
@@ -89,7 +89,7 @@ def test_a_result_is_written_and_is_the_last_line(tmp_path: Path, capsys: pytest
 
 
 def test_a_busy_result_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with Busy(lines((0, 0, 0, 0), (5, 5, 0, 0)), seconds(0.0, 1.0)) as busy:
+    with BackgroundLoad(lines((0, 0, 0, 0), (5, 5, 0, 0)), seconds(0.0, 1.0)) as busy:
         pass
     assert store("some", {}, ceilings=CEILINGS, busy=busy, folder=tmp_path)["busy"]
     assert "others 40% BUSY" in capsys.readouterr().err
@@ -98,13 +98,13 @@ def test_a_busy_result_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize("model, vision", [("eager", "sdpa"), ("sdpa", "eager")])
 def test_a_baseline_with_eager_attention_is_refused(model: str, vision: str, tmp_path: Path) -> None:
     with pytest.raises(EagerBaseline, match="sdpa"):
-        store("some", {}, ceilings=CEILINGS, busy=Busy(), baseline=config(model, vision), folder=tmp_path)
+        store("some", {}, ceilings=CEILINGS, busy=BackgroundLoad(), baseline=config(model, vision), folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_what_json_cannot_say_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
-        store("some", {"ratio": float("inf")}, ceilings=CEILINGS, busy=Busy(), folder=tmp_path)
+        store("some", {"ratio": float("inf")}, ceilings=CEILINGS, busy=BackgroundLoad(), folder=tmp_path)
 
 
 def test_the_same_seed_every_time() -> None:
@@ -134,14 +134,14 @@ def seconds(*moments: float) -> Callable[[], float]:
 
 
 def test_a_system_without_proc_is_read_as_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(busy_of, "STAT", tmp_path / "stat")
-    assert busy_of.read_stat() is None
+    monkeypatch.setattr(background_load, "STAT", tmp_path / "stat")
+    assert background_load.read_stat() is None
 
 
 def test_a_run_that_goes_on_stores_what_it_has_and_says_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Busy() as busy:
+    with BackgroundLoad() as busy:
         store("it", {"rows": [1]}, ceilings=CEILINGS, busy=busy, folder=tmp_path, is_last=False)
 
     assert json.loads((tmp_path / "it.json").read_text())["rows"] == [1]

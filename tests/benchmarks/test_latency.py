@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks import latency
 from benchmarks.latency import _name, predictions
-from edge.commands.profile import make_subject
-from edge.profiling.life import ProfileSettings
+from edge.commands.profile import make_target
+from edge.profiling.pipeline_steps import ProfileSettings
 from edge.profiling.profile import profile
 
 
@@ -27,12 +27,12 @@ def test_nothing_overwrites_the_result_of_something_else(asked: tuple[str, str |
 
 def test_every_step_and_the_memory_are_predicted_and_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "SIDES", (84,))
-    subject = make_subject("pocket", None, "cpu", "auto")
-    engine = subject.load()
+    target = make_target("pocket", None, "cpu", "auto")
+    engine = target.load()
     workload = ProfileSettings(window=2, answer_tokens=8)
-    report = profile(subject, workload, live_seconds=1, progress=lambda what: None).report
+    report = profile(target, workload, live_seconds=1, progress=lambda what: None).report
 
-    found = {one.what.partition(" at ")[0]: one for one in predictions(subject, engine, report, workload)}
+    found = {one.what.partition(" at ")[0]: one for one in predictions(target, engine, report, workload)}
 
     assert set(found) == {
         "memory: weights", "memory: keys, values, activations", "memory: most", "vision tower", "append", "question",

@@ -37,7 +37,7 @@ def test_without_the_program_nothing_is_said(tmp_path: Path, monkeypatch: pytest
     assert nvidia_smi("GPU-1") == ""
 
 
-def test_the_card_says_what_a_figure_is_worth_nothing_without() -> None:
-    card = machine()
+def test_the_machines_facts_say_what_a_figure_is_worth_nothing_without() -> None:
+    facts = machine()
 
-    assert all(card[fact] for fact in ("cpu", "cores", "cpu clock", "gpu", "torch", "commit"))
+    assert all(facts[fact] for fact in ("cpu", "cores", "cpu clock", "gpu", "torch", "commit"))

@@ -8,7 +8,7 @@ import av
 import pytest
 
 import edge
-from edge.commands.watch import Pace, make_session, make_tasks
+from edge.commands.watch import WatchOptions, make_session, make_tasks
 from edge.engine.engine import Engine
 from stream.rtsp_server import RtspServer
 from stream.sources.address import open_source
@@ -22,8 +22,8 @@ def engine() -> Engine:
     return edge.load("pocket", device="cpu").engine
 
 
-def watch(engine: Engine, address: str, pace: Pace) -> Summary:
-    session = make_session(open_source(address), engine, make_tasks("Describe the video.", "car", None), [], pace)
+def watch(engine: Engine, address: str, options: WatchOptions) -> Summary:
+    session = make_session(open_source(address), engine, make_tasks("Describe the video.", "car", None), [], options)
     summary = session.run()
     assert session.error is None
     assert summary.received == summary.analysed + sum(summary.dropped.values()) + summary.pending
@@ -35,7 +35,7 @@ def watch(engine: Engine, address: str, pace: Pace) -> Summary:
 def test_a_clip_is_watched_to_its_end(engine: Engine, clips: Path, name: str) -> None:
     with av.open(str(clips / name)) as container:
         num_frames = sum(1 for _ in container.decode(video=0))
-    summary = watch(engine, str(clips / name), Pace(every=5.0, window=4))
+    summary = watch(engine, str(clips / name), WatchOptions(every=5.0, window=4))
     assert summary.ended == "end of file"
     assert summary.received == num_frames
     assert set(summary.dropped) <= {"between_samples"}
@@ -45,7 +45,7 @@ def test_a_clip_is_watched_to_its_end(engine: Engine, clips: Path, name: str) ->
 @pytest.mark.parametrize("name", NAMES)
 def test_a_clip_is_watched_over_rtsp(engine: Engine, clips: Path, name: str) -> None:
     with RtspServer(clips / name, user="viewer", password="pass word") as server:
-        summary = watch(engine, server.url_with_login, Pace(duration=4.0, window=4))
+        summary = watch(engine, server.url_with_login, WatchOptions(duration=4.0, window=4))
     assert summary.ended == "duration"
     assert summary.received > 10
     assert summary.events >= 2

@@ -16,6 +16,7 @@ class Qwen2VLCosts:
         weights = weights or Weights(0, 0, 0, 0)
         self.config, self.weights = config, weights
         language = config.language
+        self.hidden_size = language.hidden_size
         self.kv_bytes_per_token = (
             2 * language.num_hidden_layers * language.num_key_value_heads * language.head_dim * kv_itemsize
         )

@@ -13,7 +13,7 @@ from edge.hub import POCKET
 from edge.models.architecture import planned_weights, read_config
 from edge.models.qwen2_vl.costs import Qwen2VLCosts
 from edge.models.qwen2_vl.layout import LAYOUT
-from edge.profiling.life import dictation, question
+from edge.profiling.pipeline_steps import padded_question, scripted_answer
 from edge.profiling.spans import Spans, Stage
 from edge.profiling.timed import APPEND, PATCHIFY, PREFIX, QUESTION, TOKEN, VISION, TimedRunner
 from stream.frame import Group
@@ -36,7 +36,7 @@ def groups(count: int) -> list[Group]:
 
 def timed(num_tokens: int = 12) -> tuple[Engine, Spans]:
     spans = Spans()
-    runner = TimedRunner(ENGINE.runner, COSTS, spans, dictation(ENGINE.tokenizer, num_tokens))
+    runner = TimedRunner(ENGINE.runner, COSTS, spans, scripted_answer(ENGINE.tokenizer, num_tokens))
     return Engine(runner, ENGINE.tokenizer), spans
 
 
@@ -51,7 +51,7 @@ def test_every_step_leaves_one_span() -> None:
     assert counts == {PATCHIFY: 3, VISION: 3, PREFIX: 1, APPEND: 3, QUESTION: 3, TOKEN: 3 * 11}
 
 
-def test_answers_are_as_dictated_whatever_the_model_would_say() -> None:
+def test_answers_are_as_scripted_whatever_the_model_would_say() -> None:
     engine, _ = timed(20)
     context = engine.open(8)
     context.append(groups(1)[0])
@@ -60,7 +60,7 @@ def test_answers_are_as_dictated_whatever_the_model_would_say() -> None:
     reply.read()
 
     assert reply.usage.generated_tokens == 20 and reply.finish == "length"
-    assert reply.text == ENGINE.tokenizer.decode(dictation(ENGINE.tokenizer, 20))
+    assert reply.text == ENGINE.tokenizer.decode(scripted_answer(ENGINE.tokenizer, 20))
 
 
 def test_what_the_model_expects_after_the_question_is_untouched() -> None:
@@ -89,7 +89,7 @@ def test_costs_grow_with_the_context() -> None:
 
 @pytest.mark.parametrize("num_tokens", [32, 50, 100])
 def test_a_question_takes_the_tokens_it_should_or_one_less(num_tokens: int) -> None:
-    suffix = stream_suffix(ENGINE.tokenizer, LAYOUT, question(ENGINE.tokenizer, LAYOUT, num_tokens))
+    suffix = stream_suffix(ENGINE.tokenizer, LAYOUT, padded_question(ENGINE.tokenizer, LAYOUT, num_tokens))
 
     assert len(suffix) in (num_tokens - 1, num_tokens)  # a word and its space may be two tokens
 
@@ -97,7 +97,7 @@ def test_a_question_takes_the_tokens_it_should_or_one_less(num_tokens: int) -> N
 def test_clocks_wait_until_the_device_is_done() -> None:
     waited: list[int] = []
     spans = Spans(lambda: waited.append(1))
-    runner = TimedRunner(ENGINE.runner, COSTS, spans, dictation(ENGINE.tokenizer, 4))
+    runner = TimedRunner(ENGINE.runner, COSTS, spans, scripted_answer(ENGINE.tokenizer, 4))
 
     runner.encode(groups(1)[0].pixels)
     cache = runner.cache(8)

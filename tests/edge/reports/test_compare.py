@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from edge.commands.comparison_table import show_comparison
+from edge.cli.tables.comparison import show_comparison
 from edge.reports.compare import LEAST_NOISE, Change, compare, differences
 
 ODD = st.sampled_from([None, 0, 1e-30, 1.0, 1e300, math.inf, math.nan, "text"])

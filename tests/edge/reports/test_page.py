@@ -19,7 +19,7 @@ from edge.reports.page import render, write_page
 from edge.reports.plots import linear, logarithmic
 
 HEADINGS = [
-    "Where the time goes", "The life of a frame", "How near to the ceiling", "Speed of an answer", "Memory",
+    "Where the time goes", "Every step of a frame", "How near to the ceiling", "Speed of an answer", "Memory",
     "Memory over time", "A live camera", "Energy", "What was measured", "Ceilings of this device", "The machine",
     "What the stages are",
 ]  # fmt: skip
@@ -74,7 +74,7 @@ def test_figures_stand_with_their_units(report: dict[str, Any]) -> None:
 def test_stages_that_hold_others_come_last_and_are_not_added(report: dict[str, Any]) -> None:
     page = render(report)
     assert page.index('scope="row">token') < page.index('scope="row">capture to event')
-    assert "capture to event" not in page[page.index("Where the time goes") : page.index("The life of a frame")]
+    assert "capture to event" not in page[page.index("Where the time goes") : page.index("Every step of a frame")]
 
 
 def test_a_busy_machine_and_a_failure_are_told(report: dict[str, Any]) -> None:

@@ -16,9 +16,10 @@ from edge.models.architecture import parse_config, planned_weights, published_co
 from edge.models.costs import Cost
 from edge.models.qwen2_vl.costs import Qwen2VLCosts
 from edge.models.random import random_plan
-from edge.planning.device import CARDS, DeviceSpec, amount
+from edge.planning.device import DEVICES, DeviceSpec, amount
+from edge.planning.forecast import Forecast, Workload, make_forecast
 from edge.planning.memory_budget import predict_memory
-from edge.planning.predict import USUAL, Forecast, Measurement, RooflineFit, RooflineFits, Workload, make_forecast
+from edge.planning.roofline import DEFAULT_FITS, Measurement, RooflineFit, RooflineFits
 
 CONFIG = parse_config(published_content("2b"))
 COSTS = Qwen2VLCosts(
@@ -27,7 +28,7 @@ COSTS = Qwen2VLCosts(
 )
 PLAIN = Qwen2VLCosts(CONFIG, planned_weights(CONFIG, None, torch.bfloat16))
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
-BEST = RooflineFits(*[RooflineFit(passes=1, times=0)] * 4)  # as fast as it reads
+BEST = RooflineFits(*[RooflineFit(passes=1, factor=0)] * 4)  # as fast as it reads
 RATE, BANDWIDTH = 1e12, 1e10
 
 
@@ -35,8 +36,10 @@ def stretched(times: float) -> RooflineFits:
     return RooflineFits(*[RooflineFit(times, times)] * 4)
 
 
-def plan(card: DeviceSpec = CARDS["rtx-4060"], efforts: RooflineFits = USUAL["cuda", True], **wish: object) -> Forecast:
-    return make_forecast(COSTS, card, efforts, Workload(**wish), "int4")  # type: ignore[arg-type]
+def plan(
+    device: DeviceSpec = DEVICES["rtx-4060"], fits: RooflineFits = DEFAULT_FITS["cuda", True], **workload: object
+) -> Forecast:
+    return make_forecast(COSTS, device, fits, Workload(**workload), "int4")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +65,7 @@ def test_other_amounts_are_refused_with_an_example(text: str) -> None:
 
 
 def test_at_its_best_a_device_decodes_as_fast_as_it_reads_the_weights() -> None:
-    token = plan(efforts=BEST).token
+    token = plan(fits=BEST).token
 
     # 0.68 GB of layers, 0.23 GB of head and the keys and values of six groups, at 272 GB/s
     assert token == pytest.approx((COSTS.weights.body + COSTS.weights.head + 1589 * 28672) / 272e9, rel=1e-3)
@@ -78,8 +81,8 @@ def test_more_to_watch_is_never_cheaper(window: int, cameras: int) -> None:
 
 
 @given(st.floats(1.0, 20.0))
-def test_more_effort_stretches_every_time_by_as_much(times: float) -> None:
-    one, more = plan(efforts=stretched(1)), plan(efforts=stretched(times))
+def test_coefficients_stretch_every_time_by_as_much(times: float) -> None:
+    one, more = plan(fits=stretched(1)), plan(fits=stretched(times))
 
     for name in ("vision", "append", "first_token", "token", "answer", "age"):
         assert getattr(more, name) == pytest.approx(times * getattr(one, name))
@@ -87,30 +90,30 @@ def test_more_effort_stretches_every_time_by_as_much(times: float) -> None:
 
 @given(st.floats(0.0, 50.0), st.floats(0.01, 50.0), st.floats(2.0, 20.0))
 @example(0.0, 1.5, 3.0)
-def test_two_sizes_tell_what_is_fixed_and_what_grows(passes: float, times: float, growth: float) -> None:
+def test_two_sizes_tell_what_is_fixed_and_what_grows(passes: float, factor: float, growth: float) -> None:
     """A device that behaves as assumed is found again, whatever the sizes."""
-    effort, costs = RooflineFit(passes, times), [Cost(1e11, 1e9), Cost(1e11 * growth, 1.1e9)]
-    small, large = (Measurement(effort.seconds(cost, RATE, BANDWIDTH), cost) for cost in costs)
+    true, costs = RooflineFit(passes, factor), [Cost(1e11, 1e9), Cost(1e11 * growth, 1.1e9)]
+    small, large = (Measurement(true.seconds(cost, RATE, BANDWIDTH), cost) for cost in costs)
 
     found = RooflineFit.through(small, large, RATE, BANDWIDTH)
 
     between = Cost(1e11 * (1 + growth) / 2, 1.05e9)
-    assert found.seconds(between, RATE, BANDWIDTH) == pytest.approx(effort.seconds(between, RATE, BANDWIDTH), rel=1e-6)
+    assert found.seconds(between, RATE, BANDWIDTH) == pytest.approx(true.seconds(between, RATE, BANDWIDTH), rel=1e-6)
 
 
 def test_sizes_that_are_alike_stretch_both_parts() -> None:
-    met = Measurement(1.0, Cost(1e11, 1e9))
+    measurement = Measurement(1.0, Cost(1e11, 1e9))
 
-    found = RooflineFit.through(met, met, RATE, BANDWIDTH)
+    found = RooflineFit.through(measurement, measurement, RATE, BANDWIDTH)
 
-    assert found.passes == found.times > 0
-    assert found.seconds(met.cost, RATE, BANDWIDTH) == pytest.approx(1.0)
+    assert found.passes == found.factor > 0
+    assert found.seconds(measurement.cost, RATE, BANDWIDTH) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
     ("small", "large", "nothing"),
     [
-        pytest.param(2.0, 1.0, "times", id="the smaller one took longer"),
+        pytest.param(2.0, 1.0, "factor", id="the smaller one took longer"),
         pytest.param(0.1, 9.0, "passes", id="grows faster than its operations"),
     ],
 )
@@ -128,9 +131,9 @@ def test_without_a_profile_the_cpu_on_file_is_predicted_as_it_was_measured() -> 
     report = json.loads((RESULTS / "latency-short-cpu.json").read_text())["profile"]
     stages = {stage["name"]: stage["p50"] for stage in report["stages"]}
     size, work = tuple(report["size"]), report["workload"]
-    found = plan(CARDS["xeon-2"], USUAL["cpu", True], size=size, window=work["window"])
+    found = plan(DEVICES["xeon-2"], DEFAULT_FITS["cpu", True], size=size, window=work["window"])
     peers = {row["name"]: row for row in json.loads((RESULTS / "peers-cpu.json").read_text())["rows"]}
-    plain = make_forecast(PLAIN, CARDS["xeon-2"], USUAL["cpu", False], Workload(window=1), "bfloat16")
+    plain = make_forecast(PLAIN, DEVICES["xeon-2"], DEFAULT_FITS["cpu", False], Workload(window=1), "bfloat16")
 
     assert found.vision == pytest.approx(stages["vision tower"], rel=0.35)
     assert found.append == pytest.approx(stages["append"], rel=0.35)
@@ -148,9 +151,27 @@ def test_as_many_streams_fit_as_the_load_allows() -> None:
 
 
 def test_memory_can_be_what_limits_the_streams() -> None:
-    small = dataclasses.replace(CARDS["h200"], memory=2.6e9)
+    small = dataclasses.replace(DEVICES["h200"], memory=2.6e9)
 
-    assert 0 < plan(small, every=60.0).streams < plan(CARDS["h200"], every=60.0).streams
+    assert 0 < plan(small, every=60.0).streams < plan(DEVICES["h200"], every=60.0).streams
+
+
+def test_each_stream_keeps_the_embeddings_of_its_window() -> None:
+    one, two = (predict_memory(COSTS, (448, 448), window=8, overhead=0, streams=streams) for streams in (1, 2))
+
+    assert one.embeddings == 8 * 256 * 1536 * 2  # groups, tokens, width, bytes
+    assert two.embeddings == 2 * one.embeddings
+    assert one.total == one.weights + one.kv + one.embeddings + one.activations
+
+
+@pytest.mark.parametrize("memory", [2.5e9, 3e9, 8e9])
+def test_as_many_streams_are_told_as_have_room(memory: float) -> None:
+    device = dataclasses.replace(DEVICES["h200"], memory=memory)
+    found = plan(device, every=600.0, fps=0.01)
+
+    assert found.streams > 0
+    assert plan(device, cameras=found.streams, every=600.0, fps=0.01).memory.total <= memory
+    assert plan(device, cameras=found.streams + 1, every=600.0, fps=0.01).memory.total > memory
 
 
 def test_what_does_not_fit_is_refused_with_the_bytes_that_are_short() -> None:

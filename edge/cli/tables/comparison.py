@@ -17,14 +17,14 @@ WRITE = {"s": units.seconds, "B": units.nbytes, "tokens/s": units.plain}
 
 
 def show_comparison(a: Mapping[str, Any], b: Mapping[str, Any], console: Console) -> None:
-    console.print(f"before: {_subject(a)}\n after: {_subject(b)}", markup=False)
+    console.print(f"before: {_about(a)}\n after: {_about(b)}", markup=False)
     for warning in differences(a, b):
         console.print(warning, style="yellow", markup=False)
     changes = compare(a, b)
     console.print(_table(changes) if changes else "nothing that both have was measured")
 
 
-def _subject(report: Mapping[str, Any]) -> str:
+def _about(report: Mapping[str, Any]) -> str:
     facts = [value(report, "model", name) for name in ("name", "variant", "device")]
     facts += [value(report, "date"), value(report, "machine", "commit")]
     return ", ".join(str(fact) for fact in facts if fact)

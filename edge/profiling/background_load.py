@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-BUSY = 0.10  # share of the CPU taken by others above which a figure is not to be trusted
+BUSY_ABOVE = 0.10  # share of the CPU taken by others above which a figure is not to be trusted
 STAT = Path("/proc/stat")
 
 
@@ -21,7 +21,7 @@ def own_seconds() -> float:
     return sum(os.times()[:4])
 
 
-class Busy:
+class BackgroundLoad:
     """The share of all cores that others took while it ran, from 0 to 1; None where the system does not tell.
 
     What the host of a virtual machine gave to somebody else counts as taken.
@@ -31,7 +31,7 @@ class Busy:
         self.others: float | None = None
         self._stat, self._own = stat, own
 
-    def __enter__(self) -> Busy:
+    def __enter__(self) -> BackgroundLoad:
         self._before = self._now()
         return self
 
@@ -51,7 +51,7 @@ class Busy:
 
     @property
     def is_busy(self) -> bool:
-        return self.others is not None and self.others > BUSY
+        return self.others is not None and self.others > BUSY_ABOVE
 
     def to_dict(self) -> dict[str, Any]:
         return {"others": None if self.others is None else round(self.others, 4), "busy": self.is_busy}

@@ -1,7 +1,7 @@
-"""The life of a frame, one step after the other, with a clock beside each.
+"""Runs every step from a video file to a published answer, one after the other, and times each.
 
-A drawn clip (or the user's own) is decoded, sampled, seen and asked about with the parts of a session, in one thread:
-what each step takes by itself. Knows no device.
+A drawn clip (or the user's own) is decoded, sampled, encoded and asked about with the parts of a session, in one
+thread: what each step takes by itself. Knows no device.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ WIDTH, HEIGHT, CAMERA_FPS = 640, 480, 25  # of the drawn clip
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileSettings:
-    """What is measured."""
+    """What is measured. Raises ValueError for a rate that means nothing."""
 
     window: int = 8  # groups of two frames; as many are seen
     fps: float = 2.0
@@ -54,53 +54,56 @@ class ProfileSettings:
     clip: Path | None = None  # a drawn scene without one
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not self.fps > 0 or (self.clip is None and self.fps > CAMERA_FPS):
+            raise ValueError(f"fps is {self.fps}: it must be above 0, and at most {CAMERA_FPS} for the drawn clip.")
+
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "clip": "drawn scene" if self.clip is None else str(self.clip)}
 
 
-def live_through(
-    engine: Engine, costs: Costs, spans: Spans, workload: ProfileSettings, folder: Path
+def measure_steps(
+    engine: Engine, costs: Costs, spans: Spans, settings: ProfileSettings, folder: Path
 ) -> tuple[int, int]:
     """Fills `spans`; gives the (height, width) at which frames were looked at. Leaves its files in `folder`.
 
     Raises what a source raises, and StreamError for a clip that is too short.
     """
-    clip = workload.clip or _draw(folder / "scene.mp4", workload)
-    runner = TimedRunner(engine.runner, costs, spans, dictation(engine.tokenizer, workload.answer_tokens))
+    clip = settings.clip or _draw(folder / "scene.mp4", settings)
+    runner = TimedRunner(engine.runner, costs, spans, scripted_answer(engine.tokenizer, settings.answer_tokens))
     timed = Engine(runner, engine.tokenizer, engine.name, engine.limits)
-    task = Describe(
-        question(engine.tokenizer, engine.runner.facts.family.layout, workload.question_tokens),
-        max_tokens=workload.answer_tokens,
-    )
+    layout = engine.runner.facts.family.layout
+    question = padded_question(engine.tokenizer, layout, settings.question_tokens)
+    task = Describe(question, max_tokens=settings.answer_tokens)
     size = (0, 0)
-    for num_groups in (1, workload.window):  # the first group is for warming up
+    for num_groups in (1, settings.window):  # the first group is for warming up
         spans.clear()
-        context = timed.open(workload.window)
+        context = timed.open(settings.window)
         with closing(JsonlSink(folder / "events.jsonl")) as sink:
-            for group in islice(_groups(clip, engine, spans, workload), num_groups):
+            for group in islice(_groups(clip, engine, spans, settings), num_groups):
                 size = group.pixels.shape[1], group.pixels.shape[2]
-                _live(context, group, task, sink, spans)
+                _answer(context, group, task, sink, spans)
     if size == (0, 0):
         raise StreamError(f"{clip} gives no group of two frames. Choose a longer clip.")
     return size
 
 
-def _groups(clip: Path, engine: Engine, spans: Spans, workload: ProfileSettings) -> Iterator[Group]:
-    choose_size = partial(engine.limits.frame_size, max_pixels=workload.max_pixels)
-    sampler = FrameSampler(workload.fps, choose_size=choose_size)
+def _groups(clip: Path, engine: Engine, spans: Spans, settings: ProfileSettings) -> Iterator[Group]:
+    choose_size = partial(engine.limits.frame_size, max_pixels=settings.max_pixels)
+    sampler = FrameSampler(settings.fps, choose_size=choose_size)
     with closing(FileSource(clip)) as source:
         frames = iter(source)
         while True:
-            with spans(DECODE):
+            with spans.measure(DECODE):
                 frame = next(frames, None)
             if frame is None:
                 return
-            with spans(SAMPLE):
+            with spans.measure(SAMPLE):
                 groups = sampler.push(frame)
             yield from groups
 
 
-def _live(context: Context, group: Group, task: Describe, sink: Sink, spans: Spans) -> None:
+def _answer(context: Context, group: Group, task: Describe, sink: Sink, spans: Spans) -> None:
     captured = spans.now()
     context.append(group)
     asked = spans.now()
@@ -109,9 +112,9 @@ def _live(context: Context, group: Group, task: Describe, sink: Sink, spans: Spa
     spans.add(FIRST_TOKEN, asked, spans.now())
     for piece in reply:
         text += piece
-    with spans(PARSE):
+    with spans.measure(PARSE):
         finding = task.parse(text, {})
-    with spans(PUBLISH):
+    with spans.measure(PUBLISH):
         sink.publish(_event(group, finding.text, task), group.picture)
     spans.add(AGE, captured, spans.now())
 
@@ -124,15 +127,15 @@ def _event(group: Group, text: str, task: Describe) -> Event:
     )  # fmt: skip
 
 
-def _draw(path: Path, workload: ProfileSettings) -> Path:
-    seconds = 2 * (workload.window + 1) / workload.fps
-    scene = Scene(workload.seed, WIDTH, HEIGHT, duration=seconds)
+def _draw(path: Path, settings: ProfileSettings) -> Path:
+    seconds = 2 * (settings.window + 1) / settings.fps
+    scene = Scene(settings.seed, WIDTH, HEIGHT, duration=seconds)
     times = np.arange(0, seconds, 1 / CAMERA_FPS)
     write_clip(path, (scene.render(t, HEIGHT, WIDTH) for t in times), CAMERA_FPS)
     return path
 
 
-def question(tokenizer: Tokenizer, layout: PromptLayout, num_tokens: int) -> str:
+def padded_question(tokenizer: Tokenizer, layout: PromptLayout, num_tokens: int) -> str:
     """A question that takes so many tokens with its template, or as few as there can be."""
     words = "Describe the video."
     while len(stream_suffix(tokenizer, layout, f"{words} 1")) <= num_tokens:
@@ -140,7 +143,7 @@ def question(tokenizer: Tokenizer, layout: PromptLayout, num_tokens: int) -> str
     return words
 
 
-def dictation(tokenizer: Tokenizer, num_tokens: int) -> Tokens:
+def scripted_answer(tokenizer: Tokenizer, num_tokens: int) -> Tokens:
     """An answer of so many tokens that never repeats itself: a loop would end it."""
     text = ", ".join(f"a red circle at {7 * number} of {number * number}" for number in range(1, num_tokens + 2))
     return tokenizer.encode_plain(text)[:num_tokens]

@@ -8,11 +8,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-BESIDE = {
+from edge.reports.legend import is_whole
+
+GPU_OVERHEADS = {
     "allocator_overhead": "kept by the allocator, unused",
     "beside_pytorch": "on the device beside PyTorch",
 }
-WHOLES = ("time to first token", "capture to event")  # they hold others in them, and come last
 
 
 def show_report(report: dict[str, Any], console: Console) -> None:
@@ -43,11 +44,11 @@ def show_report(report: dict[str, Any], console: Console) -> None:
 def _stages(report: dict[str, Any]) -> Table:
     height, width = report["size"]
     work = report["workload"]
-    title = f"the life of a frame, at {width}x{height}, ms"
+    title = f"every step of a frame, at {width}x{height}, ms"
     table = _table("stage", title)
     for heading in ("n", "p50", "p90", "p99", "floor", "achieved", "share"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for stage in sorted(report["stages"], key=lambda stage: stage["name"] in WHOLES):
+    for stage in sorted(report["stages"], key=lambda stage: is_whole(stage["name"])):
         times = [_ms(stage[name]) for name in ("p50", "p90", "p99")]
         table.add_row(stage["name"], str(stage["n"]), *times, *_achieved(stage))
     asked = f"a question of {work['question_tokens']} tokens, answers of {work['answer_tokens']}"
@@ -79,7 +80,7 @@ def _memory(report: dict[str, Any]) -> Table:
     table = _table("", "memory, MB")
     for heading in ("predicted", "measured"):
         table.add_column(heading, justify="right")
-    together = predicted["kv"] + predicted["activations"]
+    together = predicted["kv"] + predicted["embeddings"] + predicted["activations"]
     rows = {
         "before the model": (predicted["overhead"], measured["overhead"]),
         "weights": (predicted["weights"], measured["weights"]),
@@ -88,7 +89,7 @@ def _memory(report: dict[str, Any]) -> Table:
     }
     for name, values in rows.items():
         table.add_row(name, *(f"{value / 1e6:.0f}" for value in values))
-    for key, name in BESIDE.items():
+    for key, name in GPU_OVERHEADS.items():
         if key in measured:
             table.add_row(name, "", f"{measured[key] / 1e6:.0f}")
     return table

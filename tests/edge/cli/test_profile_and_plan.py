@@ -15,6 +15,7 @@ import edge
 from edge import cli
 from edge.cli.terminal import MODEL_FAILED, OUT_OF_MEMORY, QUESTION_FAILED, USAGE
 from edge.profiling import profile as profiling
+from edge.profiling.figures import downsampled
 
 SHORT = ("--window", 2, "--answer-tokens", 8, "--live", 1)
 
@@ -44,7 +45,7 @@ def found(report: Path) -> dict[str, Any]:
     return loaded
 
 
-def test_every_stage_of_a_frames_life_is_measured(found: dict[str, Any]) -> None:
+def test_every_step_from_decoding_to_publishing_is_measured(found: dict[str, Any]) -> None:
     stages = {stage["name"]: stage for stage in found["stages"]}
 
     assert set(stages) == {
@@ -72,13 +73,13 @@ def test_quantized_weights_are_not_profiled_where_so_few_tokens_take_another_way
     assert profiling._other_pixels(280 * 280, edge.load("pocket").engine) == 280 * 280 // 2
 
 
-def test_the_thinned_timeline_keeps_its_peak() -> None:
+def test_the_downsampled_timeline_keeps_its_peak() -> None:
     points = [[float(index), 1.0] for index in range(1201)]
     points[701][1] = 9.0
 
-    thinned = profiling._thinned(points)
+    found = downsampled(points)
 
-    assert len(thinned) <= 500 and [701.0, 9.0] in thinned
+    assert len(found) <= 500 and [701.0, 9.0] in found
 
 
 def test_the_parts_of_an_answer_are_no_longer_than_the_whole(found: dict[str, Any]) -> None:
@@ -185,6 +186,9 @@ def test_people_get_the_plan_as_a_table(monkeypatch: pytest.MonkeyPatch, capsys:
         (("profile", "--trace", "/no/such/folder/trace.json"), USAGE, "its folder is not there"),
         (("profile", "--clip", "/no/such/clip.mp4"), USAGE, "there is no such file"),
         (("profile", "--model", str(Path(__file__).parent)), MODEL_FAILED, "config.json"),
+        (("profile", "--fps", "0"), USAGE, "fps is 0.0: it must be above 0"),
+        (("profile", "--fps", "60"), USAGE, "at most 25 for the drawn clip"),
+        (("plan", "--device", "h200", "--fps", "0"), USAGE, "fps is 0.0: it must be above 0"),
         (("plan",), USAGE, "Which device?"),
         (("plan", "--device", "rtx-1"), USAGE, "not on file; there are rtx-3060"),
         (("plan", "--device", "rtx-4060", "--memory", "8 apples"), USAGE, "no amount of B"),
@@ -238,7 +242,7 @@ def test_running_out_of_memory_is_a_result_and_the_rest_goes_on(
     def fail(*_: object) -> None:
         raise EXHAUSTED[0]
 
-    monkeypatch.setattr(profiling, "live_through", fail)
+    monkeypatch.setattr(profiling, "measure_steps", fail)
     monkeypatch.setattr(profiling, "power_meter", lambda device: lambda: 10.0)
 
     assert run(monkeypatch, "profile", *SHORT, "--json") == 0

@@ -1,0 +1,1 @@
+"""Tables for a terminal: one file for each kind of result. Nothing here measures or decides."""
