@@ -1,7 +1,7 @@
-"""One quantized matrix as plain numbers: what every method gives and every format and kernel takes.
+"""One quantized matrix, unpacked: what every method gives, and every format and kernel takes.
 
-Knows no method and no packing. A weight at (n, k) is `scales[n, g] * (values[n, k] - zeros[n, g])`
-with g the group that k falls into; groups are consecutive (no stored reordering).
+The weight of output n and input k is `scales[n, g] * (values[n, k] - zeros[n, g])`, g being the group of consecutive
+inputs that k falls into. Zeros are zero points: the stored number that means 0. Knows no method and no packing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from quantize.variant import Variant
 class QuantizedWeight:
     variant: Variant
     values: Tensor  # (n, k) uint8, 0 to variant.top
-    scales: Tensor  # (n, groups) float16, as they are stored; never zero
+    scales: Tensor  # (n, groups) float16, as they are stored; never zero, may be negative
     zeros: Tensor  # (n, groups) uint8; variant.middle throughout when symmetric
 
     @property
@@ -29,7 +29,7 @@ class QuantizedWeight:
         return n, k
 
     def dequantize(self) -> Tensor:
-        """The matrix that these numbers mean, (n, k) float32."""
+        """The weights that these numbers mean, (n, k) float32."""
         groups = self.scales.shape[1]
         values = self.values.unflatten(1, (groups, -1)).float()
         weight: Tensor = (values - self.zeros[:, :, None].float()) * self.scales[:, :, None].float()

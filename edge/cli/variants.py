@@ -39,12 +39,12 @@ def quantize(
     """Write an INT4 or INT8 variant of a model. A run that was stopped goes on where it was."""
     from edge.commands.error_picture import draw_errors
     from edge.commands.inspect import inspect_folder
-    from edge.commands.quantize import Order, quantize_model
+    from edge.commands.quantize import QuantizeOptions, quantize_model
     from edge.hub import find_model
 
     options = {} if act_order else {"act_order": False}
     formats = tuple(name.strip() for name in format.split(","))
-    order = Order(preset, bits, method, group, formats, calibrate, samples, seed, tuple(layer or ()), options)
+    order = QuantizeOptions(preset, bits, method, group, formats, calibrate, samples, seed, tuple(layer or ()), options)
     with bar() as progress:
         written = quantize_model(find_model(source), source, out, order, device, progress)
     for folder, manifest in written.items():

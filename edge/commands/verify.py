@@ -11,8 +11,8 @@ from edge.models.qwen2_vl.config import read_config
 from edge.models.weights import load_model
 from quantize.checkpoint import Checkpoint
 from quantize.errors import CheckpointUnreadable, NotFinite
-from quantize.export import Progress
 from quantize.manifest import verify
+from quantize.progress import Progress
 from quantize.quantized_weight import check_finite
 
 

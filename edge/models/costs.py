@@ -62,7 +62,7 @@ class Weights:
             variant = None
             if plan is not None and leaf == "weight" and weight.ndim == 2:
                 variant = plan(layer, (weight.shape[0], weight.shape[1]))
-            nbytes = weight.numel() * dtype.itemsize if variant is None else stored_bytes(variant, *weight.shape)
+            nbytes = weight.numel() * dtype.itemsize if variant is None else variant.nbytes(*weight.shape)
             parts[_part(layer, config.tie_word_embeddings)] += nbytes
         return cls(**parts)
 
@@ -76,12 +76,6 @@ class Weights:
             nbytes = tensor.nbytes // tensor.dtype.itemsize * dtype.itemsize if is_plain else tensor.nbytes
             parts[_part(layer, config.tie_word_embeddings)] += nbytes
         return cls(**parts)
-
-
-def stored_bytes(variant: Variant, n: int, k: int) -> int:
-    """Of an (n, k) matrix as codes: numbers, and for each group a scale of two bytes and a zero of one where the zero
-    is not always the middle."""
-    return n * k * variant.bits // 8 + n * variant.num_groups(k) * (2 if variant.symmetric else 3)
 
 
 def _part(layer: str, tied: bool) -> str:

@@ -21,10 +21,11 @@ from edge.models.heap import compact_heap
 from edge.models.qwen2_vl.config import Config, parse_config
 from edge.models.qwen2_vl.model import Qwen2VL
 from edge.models.qwen2_vl.shapes import PROCESSOR, published_config
-from quantize.checkpoint import ShardWriter, Stored
+from quantize.checkpoint import Stored
 from quantize.errors import OutputFailed
 from quantize.plan import Plan, make_plan
 from quantize.quantized_weight import QuantizedWeight
+from quantize.shard_writer import ShardWriter
 from quantize.variant import Variant
 
 SPREAD = 0.02  # standard deviation of weights

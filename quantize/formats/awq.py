@@ -17,9 +17,9 @@ from torch import Tensor
 
 from quantize.checkpoint import Stored
 from quantize.errors import DoesNotDivide, FormatUnknown
+from quantize.formats.layer_tensors import LayerTensors
 from quantize.formats.names import kept_modules, skip_list
 from quantize.formats.packing import num_words, pack, unpack
-from quantize.formats.parts import Parts
 from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
@@ -47,25 +47,25 @@ class Awq:
             "scales": Stored(torch.float16, (groups, n)),
         }
 
-    def pack(self, codes: QuantizedWeight) -> dict[str, Tensor]:
-        n, k = codes.shape
-        if reason := self.refusal(codes.variant):
-            raise FormatUnknown(f"{codes.variant}: {reason}")
+    def pack(self, quantized: QuantizedWeight) -> dict[str, Tensor]:
+        n, k = quantized.shape
+        if reason := self.refusal(quantized.variant):
+            raise FormatUnknown(f"{quantized.variant}: {reason}")
         _check_words(n, k)
         return {
-            "qweight": pack(codes.values.T, BITS, ORDER),
-            "qzeros": pack(codes.zeros.T, BITS, ORDER),
-            "scales": codes.scales.T.contiguous(),
+            "qweight": pack(quantized.values.T, BITS, ORDER),
+            "qzeros": pack(quantized.zeros.T, BITS, ORDER),
+            "scales": quantized.scales.T.contiguous(),
         }
 
     def unpack(self, tensors: Mapping[str, Tensor], shape: tuple[int, int], name: str) -> QuantizedWeight:
         n, k = shape
-        parts = Parts(name, shape, tensors)
-        qweight = parts.take("qweight", (torch.int32,), (k, num_words(n, BITS)))
-        scales = parts.scales("scales", (None, n))
-        qzeros = parts.take("qzeros", (torch.int32,), (len(scales), num_words(n, BITS)))
+        layer = LayerTensors(name, shape, tensors)
+        qweight = layer.take("qweight", (torch.int32,), (k, num_words(n, BITS)))
+        scales = layer.scales("scales", (None, n))
+        qzeros = layer.take("qzeros", (torch.int32,), (len(scales), num_words(n, BITS)))
         values, zeros = (unpack(words, BITS, n, ORDER).T.contiguous() for words in (qweight, qzeros))
-        return parts.codes(BITS, values, scales.T.contiguous(), zeros)
+        return layer.quantized_weight(BITS, values, scales.T.contiguous(), zeros)
 
     def config(self, layers: Mapping[str, Variant], kept: Sequence[str]) -> dict[str, Any]:
         return {

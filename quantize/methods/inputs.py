@@ -1,4 +1,4 @@
-"""What methods do with their inputs before they begin: check the statistics, and take the rows a few at a time.
+"""What methods share before they begin: checking their statistics, and taking the rows of a matrix a few at a time.
 
 Knows no method.
 """
@@ -29,7 +29,8 @@ def required(statistics: Statistics | None, width: int, method: str) -> Statisti
 
 
 def by_rows(weight: Tensor, quantize: Callable[[Tensor], QuantizedWeight], rows: int | None = None) -> QuantizedWeight:
-    """The codes of a matrix whose rows do not touch each other, in the memory of a few rows as float32."""
+    """Quantizes a matrix a few rows at a time, so that only these are in memory as float32. For methods in which no row
+    depends on another."""
     rows = rows or max(1, TOGETHER // weight.shape[1])
     parts = [quantize(part.float()) for part in weight.split(rows)]
     return QuantizedWeight(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from quantize.methods.grid import fit, squares
+from quantize.methods.grid import fit, squared_errors
 from quantize.methods.inputs import by_rows, required
 from quantize.quantized_weight import QuantizedWeight
 from quantize.statistics import Statistics
@@ -28,10 +28,10 @@ def rtn(
     if statistics is not None:
         diagonal = required(statistics, width, "rtn").hessian.diagonal()
         importance = diagonal.to(weight.device).unflatten(0, (groups, -1))
-    cost = squares(importance) if clip else None
+    cost = squared_errors(importance) if clip else None
 
     def quantize(rows: Tensor) -> QuantizedWeight:
         grouped = rows.unflatten(1, (groups, -1))
-        return fit(grouped, variant, cost).codes(grouped)
+        return fit(grouped, variant, cost).quantize(grouped)
 
     return by_rows(weight, quantize)

@@ -19,7 +19,7 @@ import edge
 from edge.cli import app
 from edge.cli.terminal import VARIANT_FAILED
 from edge.commands.inspect import inspect_folder
-from edge.commands.quantize import Order, quantize_model
+from edge.commands.quantize import QuantizeOptions, quantize_model
 from edge.commands.verify import verify_folder
 from edge.errors import WrongArchitecture
 from edge.hub import POCKET
@@ -49,8 +49,8 @@ METHODS = ("rtn", "hqq", "awq", "gptq")
 def quietly(done: int, total: int, what: str) -> None: ...
 
 
-def make(source: Path, out: Path, **order: Any) -> Manifest:
-    return quantize_model(source, "tiny", out, Order(**{"samples": 3, **order}), "cpu", quietly)[out]
+def make(source: Path, out: Path, **options: Any) -> Manifest:
+    return quantize_model(source, "tiny", out, QuantizeOptions(**{"samples": 3, **options}), "cpu", quietly)[out]
 
 
 @pytest.fixture(scope="session")
@@ -109,15 +109,15 @@ def test_every_format_is_written_whole(format: str, asymmetric: bool, tiny: Path
 def test_one_quantization_feeds_several_formats_with_identical_numbers(
     method: str, formats: tuple[str, ...], tiny: Path, tmp_path: Path
 ) -> None:
-    order = Order(method=method, samples=3, preset="official", formats=formats)
-    written = quantize_model(tiny, "tiny", tmp_path / "out", order, "cpu", quietly)
+    options = QuantizeOptions(method=method, samples=3, preset="official", formats=formats)
+    written = quantize_model(tiny, "tiny", tmp_path / "out", options, "cpu", quietly)
     assert [path.name for path in written] == [f"out-{format}" for format in formats]
-    first, second = ({name: stored_codes(path, name) for name in written[path].layers} for path in written)
+    first, second = ({name: stored_weight(path, name) for name in written[path].layers} for path in written)
     assert len(first) == 7
     assert all(first[name].equal(second[name]) for name in first)
 
 
-def stored_codes(folder: Path, layer: str) -> QuantizedWeight:
+def stored_weight(folder: Path, layer: str) -> QuantizedWeight:
     form = reader(json.loads((folder / "config.json").read_text())["quantization_config"])
     weights = load_file(folder / "model.safetensors")
     parts = {suffix: weights[f"{layer}.{suffix}"] for suffix in form.suffixes if f"{layer}.{suffix}" in weights}
@@ -127,7 +127,7 @@ def stored_codes(folder: Path, layer: str) -> QuantizedWeight:
     return form.unpack(parts, (n, k), layer)
 
 
-def test_the_same_order_gives_the_same_bytes(tiny: Path, tmp_path: Path) -> None:
+def test_the_same_options_give_the_same_bytes(tiny: Path, tmp_path: Path) -> None:
     first, second = (make(tiny, tmp_path / name, method="gptq").files for name in ("a", "b"))
     assert first == second
 
@@ -139,9 +139,9 @@ def test_a_calibration_that_was_killed_goes_on_and_ends_with_the_same_bytes(tiny
         if what.startswith("model.layers"):
             raise KeyboardInterrupt
 
-    order = Order(method="gptq", samples=3)
+    options = QuantizeOptions(method="gptq", samples=3)
     with pytest.raises(KeyboardInterrupt):
-        quantize_model(tiny, "tiny", tmp_path / "killed", order, "cpu", killed)
+        quantize_model(tiny, "tiny", tmp_path / "killed", options, "cpu", killed)
     assert not (tmp_path / "killed").exists()
     assert make(tiny, tmp_path / "killed", method="gptq").files == whole.files
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
@@ -187,11 +187,11 @@ def test_the_commands_say_what_they_did(tiny: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "order, error, says",
+    "options, error, says",
     [
         ({"preset": "tiny"}, BadPlan, "official, edge, int8"),
         ({"method": "magic"}, BadPlan, "rtn, hqq, awq, gptq"),
-        ({"options": {"act_order": False}}, BadPlan, "rtn has no order of columns"),
+        ({"method_options": {"act_order": False}}, BadPlan, "rtn has no order of columns"),
         ({"group": "100"}, BadVariant, "groups of 100"),
         ({"group": "all"}, BadPlan, "groups of 'all'"),
         ({"bits": 3}, BadVariant, "3 bits"),
@@ -202,11 +202,11 @@ def test_the_commands_say_what_they_did(tiny: Path, tmp_path: Path) -> None:
         ({"calibrate": Path("/nowhere"), "method": "gptq"}, NothingToCalibrate, "is no folder"),
     ],
 )
-def test_an_order_that_cannot_be_filled_is_named_and_leaves_nothing(
-    order: dict[str, Any], error: type[QuantizeError], says: str, tiny: Path, tmp_path: Path
+def test_options_that_cannot_be_met_are_named_and_leave_nothing(
+    options: dict[str, Any], error: type[QuantizeError], says: str, tiny: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=says):
-        make(tiny, tmp_path / "out", **{"method": "rtn", **order})
+        make(tiny, tmp_path / "out", **{"method": "rtn", **options})
     assert not (tmp_path / "out").exists()
 
 

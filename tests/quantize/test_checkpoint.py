@@ -13,8 +13,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from quantize.checkpoint import DTYPES, INDEX, SINGLE, Checkpoint, ShardWriter, Stored
+from quantize.checkpoint import DTYPES, INDEX, SINGLE, Checkpoint, Stored
 from quantize.errors import CheckpointUnreadable, OutputFailed
+from quantize.shard_writer import ShardWriter
 
 TENSORS = {
     "visual.patch_embed.proj.weight": torch.randn(4, 3, 2, 2, 2).bfloat16(),

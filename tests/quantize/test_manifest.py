@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quantize.atomic_folder import atomic_folder
 from quantize.errors import ArtifactDamaged, FormatUnknown, OutputExists, OutputFailed
-from quantize.manifest import MANIFEST, Calibration, File, Manifest, atomic_folder, hash_files, verify
+from quantize.manifest import MANIFEST, Calibration, FileRecord, Manifest, hash_files, verify
 from quantize.variant import BITS, GROUPS, Variant
 
 variants = st.builds(Variant, st.sampled_from(BITS), st.sampled_from(GROUPS), st.booleans())
@@ -32,7 +33,7 @@ manifests = st.builds(
     kept=st.lists(texts, max_size=3).map(tuple),
     calibration=st.none() | st.builds(Calibration, texts, st.integers(), st.integers(), st.none() | texts),
     errors=st.dictionaries(texts, st.none() | st.floats(0, 1), max_size=3),
-    files=st.dictionaries(st.sampled_from(["config.json", "a/b"]), st.builds(File, texts, st.integers(0))),
+    files=st.dictionaries(st.sampled_from(["config.json", "a/b"]), st.builds(FileRecord, texts, st.integers(0))),
 )
 PLAIN = Manifest("Qwen/Qwen2-VL-2B-Instruct", "edge", "rtn", "gptq", {"lm_head": Variant(8, None)}, "edge 0.1.0")
 
@@ -137,7 +138,7 @@ def test_json_that_is_no_manifest_is_told(found: Any) -> None:
 def test_hashes_are_of_every_file_but_the_manifest(tmp_path: Path) -> None:
     files = hash_files(with_manifest(tmp_path / "x"))
     assert list(files) == ["config.json", "model.safetensors", "processor/vocabulary.txt"]
-    assert files["config.json"] == File("44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", 2)
+    assert files["config.json"] == FileRecord("44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", 2)
 
 
 def test_a_whole_artifact_has_no_problems_and_may_be_added_to(tmp_path: Path) -> None:
@@ -219,8 +220,9 @@ def test_a_failure_leaves_work_to_go_on_with_but_nothing_that_looks_finished(tmp
 KILLED = """
 import os, sys, torch
 from pathlib import Path
-from quantize.checkpoint import ShardWriter, Stored
-from quantize.manifest import atomic_folder
+from quantize.checkpoint import Stored
+from quantize.shard_writer import ShardWriter
+from quantize.atomic_folder import atomic_folder
 with atomic_folder(Path(sys.argv[1])) as partial:
     with ShardWriter(partial, {"a": Stored(torch.float32, (3,)), "b": Stored(torch.float32, (3,))}) as writer:
         writer.write("a", torch.ones(3))

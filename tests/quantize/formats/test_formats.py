@@ -22,7 +22,7 @@ from quantize.variant import Variant
 
 
 @st.composite
-def codes(draw: st.DrawFn) -> QuantizedWeight:
+def quantized_weights(draw: st.DrawFn) -> QuantizedWeight:
     variant = Variant(draw(st.sampled_from([4, 8])), draw(st.sampled_from([32, 64, 128, None])), draw(st.booleans()))
     n = 8 * draw(st.integers(1, 6))
     k = 8 * draw(st.integers(1, 20)) if variant.group is None else variant.group * draw(st.integers(2, 4))
@@ -42,7 +42,7 @@ def numbers(variant: Variant, n: int, k: int, seed: int = 0) -> QuantizedWeight:
 
 
 @settings(max_examples=60)
-@given(codes())
+@given(quantized_weights())
 def test_the_same_codes_come_back_from_every_format_that_takes_them(written: QuantizedWeight) -> None:
     names = [name for name in FORMATS if name != "awq" or written.variant.bits == 4]
     for name in names:
@@ -56,7 +56,7 @@ def test_the_same_codes_come_back_from_every_format_that_takes_them(written: Qua
 
 
 @settings(max_examples=60)
-@given(codes())
+@given(quantized_weights())
 def test_the_layout_says_what_pack_will_give(written: QuantizedWeight) -> None:
     for name in FORMATS:
         if name == "awq" and written.variant.bits != 4:
