@@ -8,7 +8,7 @@ Knows no model and no quantization. Writing is `shard_writer.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from quantize.errors import CheckpointUnreadable
+from quantize.errors import AdapterNotMerged, CheckpointUnreadable
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+ADAPTER = "adapter_config.json"
+ADAPTER_PREFIX = "base_model.model."
 
 DTYPES = {
     "F64": torch.float64,
@@ -62,7 +64,7 @@ class Checkpoint:
     Args:
         mapped: every page touched of an open file stays in memory, so a file is opened anew after this many bytes.
 
-    Raises CheckpointUnreadable naming the file or the tensor.
+    Raises CheckpointUnreadable naming the file or the tensor, AdapterNotMerged for what PEFT saved.
     """
 
     def __init__(self, folder: Path, mapped: int = 256 << 20) -> None:
@@ -110,6 +112,7 @@ class Checkpoint:
 
 
 def _files(folder: Path) -> dict[str, Path]:
+    _refuse_adapter(folder, ())
     index = folder / INDEX
     if index.exists():
         placed = _read_index(index)
@@ -117,8 +120,25 @@ def _files(folder: Path) -> dict[str, Path]:
         path = _present(folder, SINGLE)
         with _readable(path), safe_open(path, framework="pt") as file:
             placed = dict.fromkeys(file.keys(), SINGLE)
+    _refuse_adapter(folder, placed)
     paths = {name: _present(folder, name) for name in sorted(set(placed.values()))}
     return {name: path for file, path in paths.items() for name, where in placed.items() if where == file}
+
+
+def _refuse_adapter(folder: Path, names: Iterable[str]) -> None:
+    """Raises AdapterNotMerged for a folder that PEFT saved: an adapter alone, or a model with one still in it."""
+    if any(name.startswith(ADAPTER_PREFIX) for name in names):
+        what = f"holds tensors named {ADAPTER_PREFIX}*"
+    elif (folder / ADAPTER).exists() and not any((folder / name).exists() for name in (SINGLE, INDEX)):
+        what = f"holds {ADAPTER} and no model"
+    else:
+        return
+    raise AdapterNotMerged(
+        f"{folder} {what}: a PEFT adapter that is not merged into its model. Merge it first, where BASE is the model it "
+        "was trained on, ADAPTER its folder and OUT a new one:\n"
+        "    model = Qwen2VLForConditionalGeneration.from_pretrained(BASE)\n"
+        "    PeftModel.from_pretrained(model, ADAPTER).merge_and_unload().save_pretrained(OUT)"
+    )
 
 
 def _read_index(index: Path) -> dict[str, str]:

@@ -79,7 +79,7 @@ class Awq:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Awq:
-        version, bits = str(config.get("version", "gemm")).lower(), config.get("bits")
+        version, bits = str(config.get("version") or "gemm").lower(), config.get("bits", config.get("w_bit"))
         if version != "gemm" or bits != BITS:
             raise FormatUnknown(f"AWQ version {version!r} with {bits!r} bits; this version reads gemm with 4.")
         return cls()

@@ -67,11 +67,16 @@ class LayerTensors:
         return width // groups
 
     def check_order(self, suffix: str, groups: int) -> None:
-        """Where the file says which group each input is in, it must be the plain order. Raises FormatUnknown."""
-        if suffix not in self.tensors:
+        """Where the file says which group each input is in, it must be the plain order. Raises FormatUnknown.
+
+        A tensor that is empty or all -1 says nothing: writers that always have one leave it so.
+        """
+        if suffix not in self.tensors or self.tensors[suffix].numel() == 0:
             return
         width, group = self.shape[1], self.group(groups)
         found = self.take(suffix, (torch.int32, torch.int64), (width,))
+        if bool((found == -1).all()):
+            return
         if not torch.equal(found.cpu().long(), torch.arange(width) // group):
             raise FormatUnknown(
                 f"{self.name}: {suffix} puts the inputs into groups out of their order (activation order), "

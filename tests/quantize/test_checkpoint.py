@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from quantize.checkpoint import DTYPES, INDEX, SINGLE, Checkpoint, Stored
-from quantize.errors import CheckpointUnreadable, OutputFailed
+from quantize.errors import AdapterNotMerged, CheckpointUnreadable, OutputFailed
 from quantize.shard_writer import ShardWriter
 
 TENSORS = {
@@ -145,6 +145,22 @@ def test_a_folder_without_weights_says_what_a_model_is(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").touch()
     with pytest.raises(CheckpointUnreadable, match=r"lacks model.safetensors.*\.bin files must be converted"):
         Checkpoint(tmp_path)
+
+
+def test_an_adapter_that_is_not_merged_is_named_with_how_to_merge_it(tmp_path: Path) -> None:
+    write(tmp_path, {"base_model.model.lm_head.weight": torch.zeros(1)})
+    with pytest.raises(AdapterNotMerged, match=r"(?s)base_model\.model\.\*: .*\(BASE\).*merge_and_unload\(\)"):
+        Checkpoint(tmp_path)
+    (tmp_path / SINGLE).rename(tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(AdapterNotMerged, match=r"(?s)holds adapter_config\.json and no model.*merge_and_unload"):
+        Checkpoint(tmp_path)
+
+
+def test_a_merged_model_beside_what_is_left_of_its_adapter_is_read(tmp_path: Path) -> None:
+    write(tmp_path, {"lm_head.weight": torch.zeros(1)})
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert list(Checkpoint(tmp_path).files) == ["lm_head.weight"]
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:

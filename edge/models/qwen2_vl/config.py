@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import ModelUnreadable, WrongArchitecture
+from quantize.quantization_config import with_quantization
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def read_config(folder: Path) -> Config:
         raise ModelUnreadable(f"{folder} holds no config.json. Is it a Hugging Face model folder?") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ModelUnreadable(f"{path} cannot be read: {error}. Fetch the file again.") from None
-    return parse_config(content, origin=str(path))
+    return parse_config(with_quantization(folder, content), origin=str(path))
 
 
 def parse_config(content: dict[str, Any], origin: str = "config") -> Config:

@@ -123,6 +123,13 @@ def test_the_official_awq_configuration_is_read() -> None:
     assert form.suffixes == {"qweight", "qzeros", "scales"}
 
 
+def test_awq_configurations_with_the_older_names_are_read() -> None:
+    config = {"quant_method": "awq", "w_bit": 4, "q_group_size": 128, "zero_point": True, "version": "GEMM"}
+    assert isinstance(reader(config), pkgutil.resolve_name(FORMATS["awq"]))
+    with pytest.raises(FormatUnknown, match="8 bits"):
+        reader({**config, "w_bit": 8})
+
+
 @pytest.mark.parametrize(
     "config, found",
     [

@@ -143,6 +143,13 @@ def test_version_1_refuses_asymmetric_layers_and_all_layers_decide_the_version()
         Gptq(1).pack(counting("int4-g32-asym", 8, 32))
 
 
+@pytest.mark.parametrize("unset", [torch.full((64,), -1, dtype=torch.int32), torch.empty(0, dtype=torch.int32)])
+@pytest.mark.parametrize("form, suffix", [(Gptq(), "g_idx"), (CompressedTensors(), "weight_g_idx")])
+def test_an_order_of_inputs_that_is_not_set_is_none(form: Gptq | CompressedTensors, suffix: str, unset: Tensor) -> None:
+    quantized = counting("int4-g32", 8, 64)
+    assert form.unpack({**form.pack(quantized), suffix: unset}, (8, 64), "layer").equal(quantized)
+
+
 def test_g_idx_may_be_absent_or_plain_but_not_out_of_order() -> None:
     quantized = counting("int4-g32", 8, 64)
     tensors = Gptq().pack(quantized)
@@ -150,6 +157,9 @@ def test_g_idx_may_be_absent_or_plain_but_not_out_of_order() -> None:
     assert Gptq().unpack(tensors, (8, 64), "layer").equal(quantized)
     with pytest.raises(FormatUnknown, match=r"layer: g_idx .*activation order"):
         Gptq().unpack({**tensors, "g_idx": ordered.flip(0)}, (8, 64), "layer")
+    ordered[0] = -1  # one that is not set among others that are
+    with pytest.raises(FormatUnknown, match=r"layer: g_idx .*activation order"):
+        Gptq().unpack({**tensors, "g_idx": ordered}, (8, 64), "layer")
 
 
 @pytest.mark.parametrize("form, n, k", [(Gptq(), 12, 64), (Gptq(), 16, 12), (Awq(), 12, 64)])
