@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,6 +42,17 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         except BaseException:
             _remove_manifest(partial)
             raise
+
+
+def keep_only(partial: Path, names: Collection[str]) -> None:
+    """Removes what a run that was stopped left in a partial folder, but for the files of these names.
+
+    It may have written other files than this one will: a shard of its own, for instance, that nothing overwrites.
+    """
+    for path in sorted(partial.iterdir()):
+        if path.name not in names:
+            with writing(path):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _remove_manifest(partial: Path) -> None:

@@ -78,6 +78,10 @@ class Checkpoint:
     def paths(self) -> list[Path]:
         return list(dict.fromkeys(self.files.values()))
 
+    def unread_files(self) -> list[Path]:
+        """Weight files of the folder that no tensor is read from."""
+        return sorted({*self.folder.glob("*.safetensors")} - {*self.paths()})
+
     def tensor(self, name: str) -> Tensor:
         """Mapped from the file: its bytes come into memory as they are used."""
         if name not in self.files:
@@ -134,8 +138,8 @@ def _refuse_adapter(folder: Path, names: Iterable[str]) -> None:
     else:
         return
     raise AdapterNotMerged(
-        f"{folder} {what}: a PEFT adapter that is not merged into its model. Merge it first, where BASE is the model it "
-        "was trained on, ADAPTER its folder and OUT a new one:\n"
+        f"{folder} {what}: a PEFT adapter that is not merged into its model. Merge it first, where BASE is the model "
+        "it was trained on, ADAPTER its folder and OUT a new one:\n"
         "    model = Qwen2VLForConditionalGeneration.from_pretrained(BASE)\n"
         "    PeftModel.from_pretrained(model, ADAPTER).merge_and_unload().save_pretrained(OUT)"
     )

@@ -27,7 +27,7 @@ from quantize.output import writing
 from quantize.plan import Plan
 from quantize.progress import Progress
 from quantize.quantized_weight import QuantizedWeight, check_finite
-from quantize.shard_writer import ShardWriter
+from quantize.shard_writer import ShardWriter, weight_files
 from quantize.variant import Variant
 
 QuantizeLayer = Callable[[str, Tensor, Variant], QuantizedWeight]
@@ -109,12 +109,23 @@ class ExportPlan:
             progress(len(names), len(names), "")
         self._write_others(folder)
 
+    def file_names(self) -> set[str]:
+        """Of every file that `write` writes."""
+        return {*weight_files(self.stored()), *(path.name for path in self._others()), "config.json"}
+
+    def _others(self) -> list[Path]:
+        """Files that are copied as they are: tokenizer, processor, template."""
+        return [
+            path
+            for path in sorted(self.source.folder.iterdir())
+            if path.is_file() and path.suffix != ".safetensors" and path.name not in (INDEX, "config.json")
+        ]
+
     def _write_others(self, folder: Path) -> None:
-        """Tokenizer, processor, template: as they are. The config: with what was done to the weights."""
-        for path in sorted(self.source.folder.iterdir()):
-            if path.is_file() and path.suffix != ".safetensors" and path.name not in (INDEX, "config.json"):
-                with writing(folder / path.name):
-                    shutil.copyfile(path, folder / path.name)
+        """And the config, with what was done to the weights."""
+        for path in self._others():
+            with writing(folder / path.name):
+                shutil.copyfile(path, folder / path.name)
         config = _read_config(self.source.folder / "config.json")
         config["quantization_config"] = self.form.config(self.layers, self.kept)
         with writing(folder / "config.json"):

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from quantize.errors import NotFinite
 from quantize.variant import Variant
+
+PORTION = 1 << 20  # numbers that are looked at together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,11 +51,16 @@ class QuantizedWeight:
 
 
 def check_finite(name: str, weight: Tensor) -> None:
-    """Raises NotFinite naming the layer and the first bad place."""
-    bad = ~torch.isfinite(weight)
-    if bad.any():
-        first = tuple(bad.nonzero()[0].tolist())
+    """Raises NotFinite naming the layer and the first bad place. A tensor's size makes no difference to the memory."""
+    count, first = 0, 0  # how many, and the first in the flattened tensor
+    for index, portion in enumerate(weight.flatten().split(PORTION)):
+        finite = portion.isfinite()
+        if not finite.all():
+            first = first if count else index * PORTION + int((~finite).nonzero()[0])
+            count += int((~finite).sum())
+    if count:
+        place = tuple(int(index) for index in np.unravel_index(first, tuple(weight.shape)))
         raise NotFinite(
-            f"{name} holds {int(bad.sum())} numbers that are not finite, the first {weight[first].item()} at {first}. "
+            f"{name} holds {count} numbers that are not finite, the first {weight[place].item()} at {place}. "
             "The checkpoint is damaged, or was saved after an overflow; fetch it again."
         )

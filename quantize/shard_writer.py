@@ -38,13 +38,12 @@ class ShardWriter:
         self.folder = folder
         self.layout = layout
         self.missing = set(layout)
-        shards = _divide(layout, shard_bytes)
-        names = [SINGLE] if len(shards) == 1 else [SHARD.format(i + 1, len(shards)) for i in range(len(shards))]
-        self.weight_map = {tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard}
+        shards = _named_shards(layout, shard_bytes)
+        self.weight_map = {tensor: name for name, shard in shards.items() for tensor in shard}
         self.files: dict[str, BinaryIO] = {}
         self.places: dict[str, int] = {}
         try:
-            for name, shard in zip(names, shards, strict=True):
+            for name, shard in shards.items():
                 self._begin(name, shard)
         except BaseException:
             self._close()
@@ -100,6 +99,19 @@ class ShardWriter:
         for file in self.files.values():
             with writing(Path(file.name)):
                 file.close()
+
+
+def weight_files(layout: Mapping[str, Stored], shard_bytes: int = SHARD_BYTES) -> list[str]:
+    """The names of the files that a ShardWriter of this layout writes."""
+    names = list(_named_shards(layout, shard_bytes))
+    return names if len(names) == 1 else [*names, INDEX]
+
+
+def _named_shards(layout: Mapping[str, Stored], shard_bytes: int) -> dict[str, dict[str, Stored]]:
+    """The tensors of each file, by its name."""
+    shards = _divide(layout, shard_bytes)
+    names = [SINGLE] if len(shards) == 1 else [SHARD.format(i + 1, len(shards)) for i in range(len(shards))]
+    return dict(zip(names, shards, strict=True))
 
 
 def _divide(layout: Mapping[str, Stored], shard_bytes: int) -> list[dict[str, Stored]]:

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from edge.commands.parameter_shapes import parameter_shapes
 from edge.commands.watch import Pace
 from edge.models.qwen2_vl.config import Config, read_config
-from edge.models.qwen2_vl.model import Qwen2VL
 from quantize.checkpoint import Checkpoint, Stored
 from quantize.errors import QuantizeError
 from quantize.formats import Format, layout, reader
@@ -79,7 +77,7 @@ def inspect_folder(folder: Path) -> Inspection:
     for name, stored in checkpoint.stored.items():
         layer, _, suffix = official_name(name).rpartition(".")
         layers[layer][suffix] = stored
-    shapes, manifest = _shapes(config), _manifest(folder)
+    shapes, manifest = parameter_shapes(config), _manifest(folder)
     said = {} if manifest is None else manifest.layers  # whether zeros are all the middle cannot be told from shapes
     found: defaultdict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for layer, parts in layers.items():
@@ -92,13 +90,6 @@ def inspect_folder(folder: Path) -> Inspection:
         for (part, how), members in sorted(found.items())
     )
     return Inspection(rows, sum(row.nbytes for row in rows), _cache_bytes(config), manifest)
-
-
-def _shapes(config: Config) -> dict[str, tuple[int, ...]]:
-    """What a model of this config holds, by official name."""
-    with torch.device("meta"):
-        model = Qwen2VL(config)
-    return {name: tuple(weight.shape) for name, weight in model.named_parameters()}
 
 
 def _how(

@@ -25,7 +25,7 @@ from edge.engine.tokenizer import Tokenizer
 from edge.media.limits import Limits
 from edge.models.qwen2_vl.config import Config, read_config
 from edge.runners.pytorch import choose_device, choose_dtype
-from quantize.atomic_folder import atomic_folder
+from quantize.atomic_folder import atomic_folder, keep_only
 from quantize.calibrate import calibrate
 from quantize.calibration_store import CalibrationStore
 from quantize.checkpoint import Checkpoint
@@ -103,6 +103,7 @@ def quantize_model(
             store = out.with_name(f"{out.name}.calibration")
             quantizer = _calibrate(source, plan, options, store, choose_device(device), progress)
         for format, export in exports.items():
+            keep_only(unfinished[format], export.file_names())
             export.write(unfinished[format], quantizer.quantize, quantizer.changed, progress)
             manifest = _manifest(base, options, format, export, quantizer, unfinished[format])
             manifest.write(unfinished[format])

@@ -1,12 +1,10 @@
-"""A manifest says what an artifact is, finds what was changed in it, and a folder comes whole or not at all."""
+"""A manifest says what an artifact is, and finds what was changed in it."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantize.atomic_folder import atomic_folder
-from quantize.errors import ArtifactDamaged, FormatUnknown, OutputExists, OutputFailed
+from quantize.errors import ArtifactDamaged, FormatUnknown, OutputFailed
 from quantize.manifest import MANIFEST, Calibration, FileRecord, Manifest, hash_files, verify
 from quantize.variant import BITS, GROUPS, Variant
 
@@ -178,95 +175,6 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path, monkeypatch: py
     assert verify(folder) == ["config.json cannot be read: Input/output error"]
 
 
-def test_a_folder_gets_its_name_when_it_is_filled(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "variant"
-    with atomic_folder(path) as partial:
-        assert partial == tmp_path / "new" / "variant.partial"
-        (partial / "config.json").write_text("{}")
-        PLAIN.write(partial)
-        assert not path.exists()
-    assert sorted(file.name for file in path.iterdir()) == ["config.json", MANIFEST]
-    assert not partial.exists()
-
-
-@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
-def test_what_is_there_already_is_never_touched(tmp_path: Path, make: Any) -> None:
-    make(tmp_path / "x")
-    with pytest.raises(OutputExists, match="x is there already"), atomic_folder(tmp_path / "x"):
-        pytest.fail("must not begin")
-    assert [path.name for path in tmp_path.iterdir()] == ["x"]
-
-
-def test_what_appears_in_the_meantime_is_not_overwritten(tmp_path: Path) -> None:
-    with pytest.raises(OutputExists), atomic_folder(tmp_path / "x") as partial:
-        PLAIN.write(partial)
-        (tmp_path / "x").mkdir()
-    assert list((tmp_path / "x").iterdir()) == []
-    assert not (partial / MANIFEST).exists()
-
-
-def test_a_failure_leaves_work_to_go_on_with_but_nothing_that_looks_finished(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "x") as partial:
-        (partial / "model.safetensors").write_text("done")
-        PLAIN.write(partial)
-        raise RuntimeError
-    assert not (tmp_path / "x").exists()
-    assert [path.name for path in partial.iterdir()] == ["model.safetensors"]
-    with atomic_folder(tmp_path / "x") as again:
-        assert (again / "model.safetensors").read_text() == "done"
-    assert (tmp_path / "x" / "model.safetensors").exists()
-
-
-KILLED = """
-import os, sys, torch
-from pathlib import Path
-from quantize.checkpoint import Stored
-from quantize.shard_writer import ShardWriter
-from quantize.atomic_folder import atomic_folder
-with atomic_folder(Path(sys.argv[1])) as partial:
-    with ShardWriter(partial, {"a": Stored(torch.float32, (3,)), "b": Stored(torch.float32, (3,))}) as writer:
-        writer.write("a", torch.ones(3))
-        os._exit(9)
-"""
-
-
-def test_a_run_that_is_killed_leaves_no_folder_of_that_name_and_the_next_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "x"
-    assert subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False).returncode == 9
-    assert not path.exists() and (tmp_path / "x.partial").is_dir()
-    with atomic_folder(path) as partial:
-        assert [file.name for file in partial.iterdir()] == ["model.safetensors"]
-
-
-def test_a_run_killed_just_before_the_name_is_not_taken_for_finished_by_the_next(tmp_path: Path) -> None:
-    (tmp_path / "x.partial").mkdir()
-    PLAIN.write(tmp_path / "x.partial")
-    with atomic_folder(tmp_path / "x") as partial:
-        assert list(partial.iterdir()) == []
-
-
-def test_two_runs_do_not_fill_the_same_folder(tmp_path: Path) -> None:
-    with (
-        atomic_folder(tmp_path / "x"),
-        pytest.raises(OutputFailed, match=r"Another run is writing .*x\.partial"),
-        atomic_folder(tmp_path / "x"),
-    ):
-        pytest.fail("must not begin")
-
-
-def test_a_full_disk_is_told_and_nothing_gets_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(handle: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with (
-        pytest.raises(OutputFailed, match=r"No space left on device\. Free some space"),
-        atomic_folder(tmp_path / "x") as partial,
-    ):
-        PLAIN.write(partial)
-    assert not (tmp_path / "x").exists() and not (partial / MANIFEST).exists()
-
-
 def test_a_manifest_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: Path, text: str, encoding: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -274,9 +182,3 @@ def test_a_manifest_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OutputFailed, match=r"manifest\.json cannot be written: No space left"):
         PLAIN.write(tmp_path)
-
-
-def test_a_parent_that_is_a_file_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputFailed, match="cannot be written"), atomic_folder(tmp_path / "file" / "x"):
-        pytest.fail("must not begin")
