@@ -121,7 +121,7 @@ def hash_files(folder: Path) -> dict[str, FileRecord]:
     return {path.relative_to(folder).as_posix(): _hashed(path) for path in paths}
 
 
-def verify(folder: Path) -> list[str]:
+def hash_problems(folder: Path) -> list[str]:
     """What is wrong with an artifact's files, one line each; nothing when it is whole.
 
     Files that the manifest does not know do no harm and are not told. Raises ArtifactDamaged and FormatUnknown

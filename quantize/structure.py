@@ -57,9 +57,7 @@ VISION_INPUTS = (
 MERGER_INPUTS = (SharedInput(("mlp.0",)), SharedInput(("mlp.2",)))
 LANGUAGE_INPUTS = (
     SharedInput(("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), norm="input_layernorm"),
-    SharedInput(
-        ("self_attn.o_proj",)
-    ),  # several query heads share a row of v_proj: it has fewer rows than columns here
+    SharedInput(("self_attn.o_proj",)),  # one row of v_proj makes several of its channels: they cannot differ
     SharedInput(("mlp.gate_proj", "mlp.up_proj"), norm="post_attention_layernorm"),
     SharedInput(("mlp.down_proj",), linear="mlp.up_proj"),  # reads up_proj(x) * silu(gate_proj(x))
 )

@@ -16,15 +16,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from quantize.methods.grid import ErrorMeasure, fit
-from quantize.methods.inputs import by_rows, required
-from quantize.methods.rtn import rtn
+from quantize.methods.grid import ErrorMeasure
+from quantize.methods.inputs import required
+from quantize.methods.rtn import round_to_nearest
 from quantize.quantized_weight import QuantizedWeight
 from quantize.statistics import Statistics
 from quantize.variant import Variant
 
 ALPHAS = tuple(step / 20 for step in range(20))
-SAMPLE = 512  # rows of a matrix that a search looks at: rows are many and alike
+SAMPLE = 512  # rows of a matrix that a search looks at, evenly spaced: rows are many and alike
 
 
 def awq(
@@ -43,12 +43,7 @@ def awq(
     groups = variant.num_groups(width)
     hessian = required(statistics, width, "awq").hessian.to(weight.device)
     cost = _output_error(hessian, groups) if clip else None
-
-    def quantize(rows: Tensor) -> QuantizedWeight:
-        grouped = rows.unflatten(1, (groups, -1))
-        return fit(grouped, variant, cost).quantize(grouped)
-
-    return by_rows(weight, quantize)
+    return round_to_nearest(weight, variant, cost)
 
 
 def search_scales(weights: Sequence[Tensor], variant: Variant, statistics: Statistics) -> Tensor:
@@ -86,7 +81,8 @@ def fold_linear(weight: Tensor, bias: Tensor | None, scales: Tensor) -> tuple[Te
 
 
 def _powers(magnitude: Tensor, alpha: float) -> Tensor:
-    """With the middle of their range at 1; a channel that was never anything but zero is as the others on average."""
+    """magnitude ** alpha, divided so that the middle of their range is 1. A channel that was always zero counts as the
+    geometric mean of the others."""
     seen = magnitude > 0
     logs = torch.where(seen, magnitude, 1.0).log()
     powers = alpha * torch.where(seen, logs, logs.sum() / seen.sum().clamp(min=1))
@@ -94,16 +90,16 @@ def _powers(magnitude: Tensor, alpha: float) -> Tensor:
 
 
 def _error(weight: Tensor, variant: Variant, hessian: Tensor, scales: Tensor) -> Tensor:
-    """Of the output, summed over the rows, (); it stays on the device, so that candidates follow without waiting."""
+    """Squared error of the output, summed over the outputs, (). A tensor, so that no candidate waits for the device."""
     step = -(-len(weight) // SAMPLE)
     multiplied = weight[::step].float() * scales
-    rounded = rtn(multiplied, variant, clip=False).dequantize()
+    rounded = round_to_nearest(multiplied, variant, cost=None).dequantize()
     difference = (multiplied - rounded) / scales
     return step * ((difference @ hessian) * difference).sum(dtype=torch.float64)
 
 
 def _output_error(hessian: Tensor, groups: int) -> ErrorMeasure:
-    """e H eᵀ of each group, with the part of H that is its own."""
+    """e H eᵀ of each group by itself: of its errors e, and its own square block on the diagonal of H."""
     size = len(hessian) // groups
     parts = [hessian[start : start + size, start : start + size] for start in range(0, len(hessian), size)]
     own = torch.stack(parts)  # (groups, size, size)

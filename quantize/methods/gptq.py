@@ -38,15 +38,17 @@ def gptq(
     act_order: bool = True,
     clip: bool = True,
 ) -> QuantizedWeight:
-    """Round with compensation.
+    """Round to nearest with compensation.
 
     Args:
-        damping: the share by which the diagonal of H is raised; ten times more for as long as that is too little.
-            A share of each input's own strength: a share of the mean, as in the paper, drowns all other inputs where
-            a few are very strong, and generalizes worse also where none is.
-        act_order: the strongest inputs take their turn first. Scales are then found beforehand, and the stored order
-            stays plain; otherwise they are found when a group's turn comes, from what the errors so far make of it.
-        clip: try several scales for every group.
+        damping: the share by which each number on the diagonal of H is raised, ten times more for as long as H has no
+            Cholesky factorization. The paper raises all of them by a share of their mean, which hides weak inputs
+            where a few are very strong, and generalizes worse also where none is.
+        act_order: round the columns with the strongest inputs first, while most columns are left to compensate. Scales
+            are then fitted to the weights before any column is rounded, and columns are stored in their own order.
+            Without it, a group's scale is fitted when its first column comes, to its weights with the compensation
+            so far.
+        clip: try several scales for every group, not only the one that reaches all its weights.
 
     Raises DoesNotDivide, NotDefinite, and ValueError without statistics or for those of another width.
     """
@@ -59,15 +61,19 @@ def gptq(
     factor = _factor(hessian[order][:, order], damping)
     diagonal = factor.diagonal()
     in_turn = groups > 1 and not act_order  # where the group is the whole row, no error comes before its turn
-    compensation = _Compensation(variant, order, factor / diagonal, diagonal.square(), in_turn, clip)
-    return by_rows(weight, compensation, rows=4096)
+    rounding = _ColumnByColumn(variant, order, factor / diagonal, diagonal.square(), in_turn, clip)
+    return by_rows(weight, rounding, rows=4096)
 
 
 def _factor(hessian: Tensor, damping: float) -> Tensor:
-    """R. It is what Cholesky's lower factor of H read backwards is, read backwards. Raises NotDefinite."""
+    """R, upper triangular, with R Rᵀ = H (damped). Raises NotDefinite.
+
+    PyTorch factors H = L Lᵀ with L lower triangular. Of H with its rows and columns in reverse order, it is L in
+    reverse order that is upper triangular.
+    """
     mean = hessian.diagonal().mean()
     while damping <= MOST_DAMPING:
-        damped = hessian.flip(0, 1)
+        damped = hessian.flip(0, 1)  # a copy
         diagonal = damped.diagonal()
         # An input that was always zero has no influence here, but may be something tomorrow.
         diagonal.copy_(torch.where(diagonal == 0, damping * (mean or 1.0), diagonal * (1 + damping)))
@@ -83,14 +89,14 @@ def _factor(hessian: Tensor, damping: float) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Compensation:
-    """Rounds rows from left to right."""
+class _ColumnByColumn:
+    """Quantizes rows (m, k), all of them at once, one column after the other."""
 
     variant: Variant
-    order: Tensor  # (k,) the columns by turn; what follows is in this order
+    order: Tensor  # (k,) the columns in the order in which they are rounded, as are those below
     feedback: Tensor  # (k, k) by how much an error in column i moves the target of column j > i
-    importance: Tensor  # (k,) what a squared error of a column costs when its turn has come
-    in_turn: bool  # a group's scales are found when its turn comes
+    importance: Tensor  # (k,) what the squared distance of a column from its target costs
+    in_turn: bool  # a group's scale is fitted when its first column comes
     clip: bool
 
     def __call__(self, rows: Tensor) -> QuantizedWeight:
@@ -98,7 +104,7 @@ class _Compensation:
         size = width // self.variant.num_groups(width)
         step = size if self.in_turn else BLOCK
         groups = (self.order // size).tolist()
-        grids = [] if self.in_turn else self._beforehand(rows, size)  # of each group so far
+        grids = [] if self.in_turn else self._fit_all(rows, size)  # by group, of those fitted so far
 
         weights = rows.T[self.order]  # (k, m): a column lies together
         values, errors = torch.zeros_like(weights), torch.zeros_like(weights)
@@ -107,7 +113,7 @@ class _Compensation:
             targets = torch.addmm(weights[block], self.feedback[:start, block].T, errors[:start])
             feedback = self.feedback[block, block].T.contiguous()
             if self.in_turn:
-                moved = _if_all_met_their_targets(weights[block], targets, feedback)
+                moved = _expected_targets(weights[block], targets, feedback)
                 grids.append(self._fit(moved.T, self.importance[block]))
             for column, target, factors in zip(range(width)[block], targets, feedback, strict=True):
                 target.addmv_(errors[start:column].T, factors[: column - start])
@@ -116,7 +122,7 @@ class _Compensation:
                 errors[column] = weights[column] - grid.dequantize(values[column])
         return self._collect(values, grids)
 
-    def _beforehand(self, rows: Tensor, size: int) -> list[Grid]:
+    def _fit_all(self, rows: Tensor, size: int) -> list[Grid]:
         importance = self.importance[self.order.argsort()]
         return [self._fit(*group) for group in zip(rows.split(size, 1), importance.split(size), strict=True)]
 
@@ -132,10 +138,11 @@ class _Compensation:
         return QuantizedWeight(self.variant, stored, scales, zeros)
 
 
-def _if_all_met_their_targets(weights: Tensor, targets: Tensor, feedback: Tensor) -> Tensor:
-    """The targets of a block's columns (size, m), each found with the others before it exactly at theirs.
+def _expected_targets(weights: Tensor, targets: Tensor, feedback: Tensor) -> Tensor:
+    """The targets of a block's columns (size, m) as far as they can be told before any of them is rounded.
 
-    `targets` has only the feedback from before the block; a column that moves to its target moves the next ones, too.
+    `targets` has the feedback from before the block alone. Within it, a column moves from its weight to its target (its
+    rounding error is not known yet), and this move is fed back to the columns behind it.
     """
     moves = torch.linalg.solve_triangular(feedback, weights - targets, upper=False, unitriangular=True)
     met: Tensor = weights - moves

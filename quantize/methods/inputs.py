@@ -13,7 +13,7 @@ from torch import Tensor
 from quantize.quantized_weight import QuantizedWeight
 from quantize.statistics import Statistics
 
-TOGETHER = 1 << 17  # numbers of a matrix that are worked on at a time: they stay in the cache
+NUMBERS_AT_A_TIME = 1 << 17  # so that what is worked on stays in the cache of a CPU
 
 
 def required(statistics: Statistics | None, width: int, method: str) -> Statistics:
@@ -31,7 +31,7 @@ def required(statistics: Statistics | None, width: int, method: str) -> Statisti
 def by_rows(weight: Tensor, quantize: Callable[[Tensor], QuantizedWeight], rows: int | None = None) -> QuantizedWeight:
     """Quantizes a matrix a few rows at a time, so that only these are in memory as float32. For methods in which no row
     depends on another."""
-    rows = rows or max(1, TOGETHER // weight.shape[1])
+    rows = rows or max(1, NUMBERS_AT_A_TIME // weight.shape[1])
     parts = [quantize(part.float()) for part in weight.split(rows)]
     return QuantizedWeight(
         parts[0].variant,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from quantize.checkpoint import DTYPES, INDEX, SINGLE, Checkpoint, Stored
 from quantize.errors import AdapterNotMerged, CheckpointUnreadable, OutputFailed
-from quantize.shard_writer import ShardWriter
+from quantize.shard_writer import ShardWriter, weight_files
 
 TENSORS = {
     "visual.patch_embed.proj.weight": torch.randn(4, 3, 2, 2, 2).bfloat16(),
@@ -79,6 +79,7 @@ def test_large_checkpoints_are_divided_into_shards_with_an_index(tmp_path: Path)
     write(tmp_path, tensors, shard_bytes=100)
     names = [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)]
     assert sorted(path.name for path in tmp_path.iterdir()) == [*names, INDEX]
+    assert weight_files(stored(tensors), shard_bytes=100) == [*names, INDEX]
     index = json.loads((tmp_path / INDEX).read_text())
     assert index["metadata"]["total_size"] == 75 * 4
     assert index["weight_map"] == {"a": names[0], "b": names[0], "c": names[1], "d": names[2]}
@@ -89,7 +90,14 @@ def test_large_checkpoints_are_divided_into_shards_with_an_index(tmp_path: Path)
 
 def test_a_checkpoint_that_just_fits_is_one_file(tmp_path: Path) -> None:
     write(tmp_path, {"a": torch.zeros(10), "b": torch.zeros(10)}, shard_bytes=80)
-    assert [path.name for path in tmp_path.iterdir()] == [SINGLE]
+    assert [path.name for path in tmp_path.iterdir()] == [SINGLE] == weight_files({"a": Stored(torch.float32, (20,))})
+
+
+def test_files_that_no_tensor_is_read_from_are_known(tmp_path: Path) -> None:
+    write(tmp_path, {"a": torch.zeros(10)})
+    assert Checkpoint(tmp_path).unread_files() == []
+    (tmp_path / "model-00001-of-00002.safetensors").touch()
+    assert [path.name for path in Checkpoint(tmp_path).unread_files()] == ["model-00001-of-00002.safetensors"]
 
 
 @pytest.mark.parametrize(

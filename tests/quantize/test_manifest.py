@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantize.errors import ArtifactDamaged, FormatUnknown, OutputFailed
-from quantize.manifest import MANIFEST, Calibration, FileRecord, Manifest, hash_files, verify
+from quantize.manifest import MANIFEST, Calibration, FileRecord, Manifest, hash_files, hash_problems
 from quantize.variant import BITS, GROUPS, Variant
 
 variants = st.builds(Variant, st.sampled_from(BITS), st.sampled_from(GROUPS), st.booleans())
@@ -141,7 +141,7 @@ def test_hashes_are_of_every_file_but_the_manifest(tmp_path: Path) -> None:
 def test_a_whole_artifact_has_no_problems_and_may_be_added_to(tmp_path: Path) -> None:
     folder = with_manifest(tmp_path / "x")
     (folder / "README.md").write_text("ours")
-    assert verify(folder) == []
+    assert hash_problems(folder) == []
 
 
 def test_one_changed_byte_is_found(tmp_path: Path) -> None:
@@ -149,14 +149,14 @@ def test_one_changed_byte_is_found(tmp_path: Path) -> None:
     content = bytearray((folder / "model.safetensors").read_bytes())
     content[5000] ^= 1
     (folder / "model.safetensors").write_bytes(content)
-    assert verify(folder) == ["model.safetensors has the right size but other bytes than were written"]
+    assert hash_problems(folder) == ["model.safetensors has the right size but other bytes than were written"]
 
 
 def test_truncation_and_missing_files_are_found(tmp_path: Path) -> None:
     folder = with_manifest(tmp_path / "x")
     os.truncate(folder / "model.safetensors", 10_239)
     (folder / "processor" / "vocabulary.txt").unlink()
-    assert verify(folder) == [
+    assert hash_problems(folder) == [
         "model.safetensors has 10239 bytes, not 10240",
         "processor/vocabulary.txt is missing",
     ]
@@ -172,7 +172,7 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path, monkeypatch: py
         return whole(self, *args, **options)
 
     monkeypatch.setattr(Path, "open", broken)
-    assert verify(folder) == ["config.json cannot be read: Input/output error"]
+    assert hash_problems(folder) == ["config.json cannot be read: Input/output error"]
 
 
 def test_a_manifest_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
