@@ -1,8 +1,11 @@
 # One word per task; continuous integration uses the same words. Each sets up what it needs.
-# With a slow connection and no GPU: make test PIP_INDEX="--extra-index-url https://download.pytorch.org/whl/cpu"
+# PyTorch comes with CUDA where there is an NVIDIA driver: TORCH=cuda or TORCH=cpu decides instead, and so does
+# PIP_INDEX="--index-url https://your.mirror/simple", which pip is given as it stands.
 
 PYTHON ?= python3
-PIP_INDEX ?=
+PIP_INDEX ?= $$($(PYTHON) -I edge/torch_index.py)
+TORCH ?=
+export TORCH
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -41,10 +44,11 @@ INTEROP := .venv-interop
 interop:  ## GPTQModel loads what we write; it pins an older numpy, so its environment is its own
 	$(PYTHON) -m venv $(INTEROP)
 	sed 's/^numpy==.*/numpy==2.2.6/' constraints.txt > $(INTEROP)/constraints.txt
-	$(INTEROP)/bin/pip install --quiet $(PIP_INDEX) --constraint $(INTEROP)/constraints.txt torch torchvision
-	$(INTEROP)/bin/pip install --quiet $(PIP_INDEX) --constraint $(INTEROP)/constraints.txt gptqmodel==7.6.0 optimum==2.3.0
-	$(INTEROP)/bin/pip install --quiet $(PIP_INDEX) --constraint $(INTEROP)/constraints.txt --editable . \
-		pytest pytest-timeout hypothesis
+	set -e; index="$(PIP_INDEX)"; \
+	install="$(INTEROP)/bin/pip install --quiet $$index --constraint $(INTEROP)/constraints.txt"; \
+	$$install torch torchvision; \
+	$$install gptqmodel==7.6.0 optimum==2.3.0; \
+	$$install --editable . pytest pytest-timeout hypothesis
 	$(INTEROP)/bin/python -m pytest tests/interop
 
 gpu: $(READY)  ## on a machine with a CUDA device: its tests, then the benchmarks there
@@ -62,8 +66,10 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; $(PYTHON) is older. Say make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet $(PIP_INDEX) --constraint constraints.txt torch
-	$(BIN)/pip install --quiet $(PIP_INDEX) --constraint constraints.txt --editable ".[dev]"
+	set -e; index="$(PIP_INDEX)"; \
+	install="$(BIN)/pip install --quiet $$index --constraint constraints.txt"; \
+	$$install torch; \
+	$$install --editable ".[dev]"
 	@touch $(READY)
 
 clean:

@@ -27,10 +27,10 @@ from benchmarks.known_quality import known_quality, said
 from benchmarks.quality import method
 from edge.commands.profile import make_subject
 from edge.commands.profile_table import show_report
-from edge.engine import positions
 from edge.engine.engine import Engine
 from edge.hub import find_model
 from edge.loading import RANDOM
+from edge.models.qwen2_vl.layout import LAYOUT
 from edge.planning.device import DeviceSpec
 from edge.planning.predict import Forecast, RooflineFits, Workload, make_forecast
 from edge.profiling.busy import Busy
@@ -121,10 +121,10 @@ def _steps(runner: Runner) -> Callable[[], object]:
 
     def work() -> None:
         cache = runner.cache(200)
-        runner.extend(cache, runner.encode(frames), positions.group(0, 0, 4, 6), rows=0)
-        prediction = runner.extend(cache, np.zeros(32, dtype=np.int64), positions.text(6, 32))
+        runner.extend(cache, runner.encode(frames), LAYOUT.group_positions(0, 0, 4, 6), rows=0)
+        prediction = runner.extend(cache, np.zeros(32, dtype=np.int64), LAYOUT.text_positions(6, 32))
         for index in range(TOKENS):
-            prediction = runner.extend(cache, prediction.best, positions.text(38 + index, 1))
+            prediction = runner.extend(cache, prediction.best, LAYOUT.text_positions(38 + index, 1))
         _ = prediction.best
 
     return work

@@ -24,7 +24,6 @@ from rich.table import Table
 
 import edge
 from benchmarks.pocket.evaluate import RESULTS, Score, answer, film, judge
-from edge.engine import positions
 from edge.engine.engine import Engine
 from edge.engine.prompt import stream_prefix, stream_suffix
 from edge.hub import find_model
@@ -98,20 +97,21 @@ def compare(source: Engine, variants: Sequence[Engine], seeds: Sequence[int]) ->
 
 def expectations(engine: Engine, window: Sequence[Group], asked: Sequence[Lesson]) -> list[Logits]:
     """For each question, the logits (answer's tokens, vocab) with the true answer laid before the model."""
-    runner, prefix = engine.runner, stream_prefix(engine.tokenizer)
+    runner, layout = engine.runner, engine.runner.facts.layout
+    prefix = stream_prefix(engine.tokenizer, layout)
     seen = [runner.encode(group.pixels) for group in window]
     rows, columns = seen[0].grid
-    texts = [(stream_suffix(engine.tokenizer, lesson.question), _spoken(engine, lesson)) for lesson in asked]
+    texts = [(stream_suffix(engine.tokenizer, layout, lesson.question), _spoken(engine, lesson)) for lesson in asked]
     video = len(prefix) + len(seen) * rows * columns
     cache = runner.cache(video + max(len(suffix) + len(spoken) for suffix, spoken in texts))
-    runner.extend(cache, prefix, positions.text(0, len(prefix)), rows=0)
+    runner.extend(cache, prefix, layout.text_positions(0, len(prefix)), rows=0)
     for index, embeddings in enumerate(seen):
-        runner.extend(cache, embeddings, positions.group(len(prefix), index, rows, columns), rows=0)
-    at = positions.after(len(prefix), len(seen), rows, columns)
+        runner.extend(cache, embeddings, layout.group_positions(len(prefix), index, rows, columns), rows=0)
+    at = layout.next_position(len(prefix), len(seen), rows, columns)
     out = []
     for suffix, spoken in texts:
         text = np.concatenate([suffix, spoken[:-1]])
-        prediction = runner.extend(cache, text, positions.text(at, len(text)), rows=len(spoken))
+        prediction = runner.extend(cache, text, layout.text_positions(at, len(text)), rows=len(spoken))
         out.append(prediction.logits())
         cache.crop(video)
     return out

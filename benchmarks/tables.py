@@ -1,8 +1,8 @@
-"""README's tables, from the results they tell of: `python -m benchmarks.tables` writes them, `--check` only compares.
+"""The tables of RESULTS.md and README's five figures, as measured: `python -m benchmarks.tables` makes them.
 
 A table stands between `<!-- NAME -->` and `<!-- /NAME -->`, and comes from benchmarks/results/NAME.json; NAME#PART is
-another table of the same result. Nobody types a
-figure, so none is forgotten when it is measured anew.
+another table of the same result. `--check` only compares. Nobody types a figure, so none is forgotten when it is
+measured anew.
 """
 
 from __future__ import annotations
@@ -11,23 +11,24 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from benchmarks.figures import Result, figures
 from benchmarks.known_quality import said
+from benchmarks.markdown import markdown
 from edge.profiling.busy import BUSY
 
 README = Path(__file__).parents[1] / "README.md"
+REPORT = Path(__file__).parent / "RESULTS.md"
 RESULTS = Path(__file__).parent / "results"
 MARKED = re.compile(r"<!-- (?P<name>[\w#-]+) -->\n.*?<!-- /(?P=name) -->", re.DOTALL)
 
 CLOSE, CLOCKS = 0.20, 0.02  # how far a prediction may be off, what clocks may add
+FIVE = "figures"  # the mark of those that README shows
 ENOUGH = 10  # times, from which on a percentile says something
 
-Result = Mapping[str, Any]
-
-FIGURES = {
+TOLD = {
     "object_f1": "objects named in descriptions, F1", "motion": "motion of the objects named",
     "mean_iou": "boxes, mean IoU", "recall_at_half": "boxes, recall at IoU 0.5",
     "yesno": "yes/no", "absent": "says so when the thing is absent",
@@ -41,7 +42,7 @@ def quality_pocket(result: Result) -> str:
         verdict = "" if target is None else f"{target:.2f}, {'reached' if value >= target else 'missed'}"
         return figure, f"{value:.3f}", verdict
 
-    return markdown(("figure", "measured", "target"), [row(*item) for item in FIGURES.items()])
+    return markdown(("figure", "measured", "target"), [row(*item) for item in TOLD.items()])
 
 
 def quality_variants(result: Result) -> str:
@@ -190,37 +191,38 @@ TABLES: dict[str, Callable[[Result], str]] = {
 }
 
 
-def markdown(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """
-    >>> print(markdown(("a", "b"), [("1", "2")]))
-    | a | b |
-    | --- | --- |
-    | 1 | 2 |
-    """
-    heads = list(heads)
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def written(text: str, results: Path = RESULTS) -> str:
     """The text with every marked table made anew. Raises OSError for one without a result, KeyError without a table."""
 
     def table(match: re.Match[str]) -> str:
         name = match["name"]
-        result = json.loads((results / f"{name.partition('#')[0]}.json").read_text())
-        return f"<!-- {name} -->\n{TABLES[name](result)}\n<!-- /{name} -->"
+        return f"<!-- {name} -->\n{made(name, results)}\n<!-- /{name} -->"
 
     return MARKED.sub(table, text)
+
+
+def made(name: str, results: Path) -> str:
+    """One table, without its marks."""
+
+    def read(name: str) -> Result:
+        result: Result = json.loads((results / f"{name}.json").read_text())
+        return result
+
+    if name == FIVE:
+        return figures(read)
+    result = read(name.partition("#")[0])
+    return TABLES[name](result)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="exit with 1 if a table is stale")
-    before = README.read_text()
-    after = written(before)
+    before = {document: document.read_text() for document in (README, REPORT)}
+    after = {document: written(text) for document, text in before.items()}
     if parser.parse_args().check:
         sys.exit(before != after)
-    README.write_text(after)
+    for document, text in after.items():
+        document.write_text(text)
 
 
 if __name__ == "__main__":

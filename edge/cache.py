@@ -1,20 +1,32 @@
-"""Keys and values of one sequence, preallocated; cropping moves a number, not memory."""
+"""Keys and values of one sequence, preallocated; cropping moves a number, not memory.
+
+Two kinds with the same content: `KVCache` knows its length on the host and looks at no more than is filled;
+`StaticKVCache` knows it on the device as well and always looks at its whole capacity behind a mask, so that every step
+has the same shapes and addresses and can be captured as a graph.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from edge.models.qwen2_vl.config import LanguageConfig
+from edge.attention import LayerAttention, grouped_attention, stacked_mask
 
 
 class KVCache:
-    """Room for `capacity` tokens in every layer; the first `length` are filled."""
+    """Room for `capacity` tokens in every layer; the first `length` are filled.
 
-    def __init__(self, config: LanguageConfig, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
-        shape = (2, config.num_hidden_layers, config.num_key_value_heads, capacity, config.head_dim)
-        self.kv = torch.empty(shape, dtype=dtype, device=device)
+    Args:
+        shape: layers, heads of keys and values, numbers in each head.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], capacity: int, dtype: torch.dtype, device: torch.device | str
+    ) -> None:
+        layers, kv_heads, head_dim = shape
+        self.kv = self._memory((2, layers, kv_heads, capacity, head_dim), dtype, device)
         self.length = 0
 
     @property
@@ -29,29 +41,83 @@ class KVCache:
 
     def copy(self) -> KVCache:
         """An independent cache of the same capacity with the same content."""
-        twin = object.__new__(KVCache)
-        twin.kv = torch.empty_like(self.kv)
+        _, layers, kv_heads, capacity, head_dim = self.kv.shape
+        twin = type(self)((layers, kv_heads, head_dim), capacity, self.kv.dtype, self.kv.device)
         twin.kv[..., : self.length, :] = self.kv[..., : self.length, :]
-        twin.length = self.length
+        twin.advance(self.length)
         return twin
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Store the new rows' k and v, (1, kv_heads, n, dim); let q, (1, heads, n, dim), see all up to itself.
+    def view(self, n: int, heads: int) -> LayerAttention:
+        """How `n` new tokens of a model with so many query heads are stored and see, in any layer of one pass.
 
         `length` moves only when the whole model has seen the new rows: see `advance`.
         """
-        n = q.shape[2]
         end = self.length + n
-        self.kv[0, layer, :, self.length : end] = k[0]
-        self.kv[1, layer, :, self.length : end] = v[0]
-        keys, values = self.kv[:, layer, None, :, :end]
-        return F.scaled_dot_product_attention(q, keys, values, attn_mask=self._mask(n, end), enable_gqa=True)
+        return _FilledView(self.kv, self.length, end, self._mask(n, end, heads))
 
     def advance(self, n: int) -> None:
         self.length += n
 
-    def _mask(self, n: int, end: int) -> Tensor | None:
-        """Which of `end` columns each of the `n` last rows may see; a single row sees all."""
+    def _mask(self, n: int, end: int, heads: int) -> Tensor | None:
+        """A single row sees all that is there."""
         if n == 1:
             return None
-        return torch.ones(n, end, dtype=torch.bool, device=self.kv.device).tril(end - n)
+        visible = torch.ones(n, end, dtype=torch.bool, device=self.kv.device).tril(end - n)
+        return stacked_mask(visible, heads // self.kv.shape[2], self.kv.dtype)
+
+    def _memory(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device | str) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=device)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _FilledView:
+    kv: Tensor
+    start: int
+    end: int
+    mask: Tensor | None
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        self.kv[0, layer, :, self.start : self.end] = k
+        self.kv[1, layer, :, self.start : self.end] = v
+        keys, values = self.kv[:, layer, :, : self.end]
+        return grouped_attention(q, keys, values, self.mask)
+
+
+class StaticKVCache(KVCache):
+    """`filled` is its length on the device: a step reads it there, and no shape depends on it."""
+
+    def __init__(
+        self, shape: tuple[int, int, int], capacity: int, dtype: torch.dtype, device: torch.device | str
+    ) -> None:
+        super().__init__(shape, capacity, dtype, device)
+        self.filled = torch.zeros((), dtype=torch.int64, device=device)
+
+    def crop(self, length: int) -> None:
+        super().crop(length)
+        self.filled.fill_(length)
+
+    def advance(self, n: int) -> None:
+        super().advance(n)
+        self.filled += n
+
+    def view(self, n: int, heads: int) -> LayerAttention:
+        device = self.kv.device
+        rows = self.filled + torch.arange(n, device=device)
+        visible = torch.arange(self.capacity, device=device) <= rows[:, None]
+        return _StaticView(self.kv, rows, stacked_mask(visible, heads // self.kv.shape[2], self.kv.dtype))
+
+    def _memory(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device | str) -> Tensor:
+        return torch.zeros(shape, dtype=dtype, device=device)  # what is masked is still multiplied, and must be finite
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _StaticView:
+    kv: Tensor
+    rows: Tensor  # (n,) where new keys and values go
+    mask: Tensor
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        keys, values = self.kv[0, layer], self.kv[1, layer]
+        keys.index_copy_(1, self.rows, k)
+        values.index_copy_(1, self.rows, v)
+        return grouped_attention(q, keys, values, self.mask)

@@ -6,6 +6,7 @@
         ModelUnreadable    a file of the model is missing, damaged, or in a format this version does not read
         WrongArchitecture  the model is sound, but it is not a Qwen2-VL
         DeviceUnusable     the device asked for is not there or cannot compute
+        UnknownRunner      a name that leads to no runner
         DoesNotFit         the model needs more memory than the device has free
       PromptError
         BadMessage         a message that is no chat message, or a part of it that cannot be read
@@ -53,6 +54,10 @@ class WrongArchitecture(ModelError):
 
 class DeviceUnusable(ModelError):
     code = "DEVICE_UNUSABLE"
+
+
+class UnknownRunner(ModelError):
+    code = "RUNNER_UNKNOWN"
 
 
 class DoesNotFit(ModelError):

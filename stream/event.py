@@ -39,14 +39,14 @@ class Event:
 
     stream: str  # name or redacted address of the source
     task: str  # name of the task that asked
-    seq: int  # counts the stream's events from 0
+    seq: int  # counts the stream's events from 0; -1: the answer to a question from outside
     groups: tuple[int, int]  # first and last group of the window, inclusive
     start: float  # seconds on the source's clock, oldest frame
     end: float  # seconds on the source's clock, newest frame
     clock: str
     age: float  # seconds from the capture of the newest frame to publication
     text: str
-    finish: str  # "stop", "length" or "loop"
+    finish: str  # "stop", "length", "loop" or "cancelled"
     boxes: tuple[Box, ...] = ()  # in the window's newest frame
     answer: str | None = None  # "yes" or "no", where the task asks for that
     p_yes: float | None = None  # probability of yes, where the task asks for that

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from edge.runners import RUNNERS, Runner
+from edge.runners import RUNNERS, Runner, RunnerClass
 from stream.sinks import SINKS, Sink
 from stream.sources import SOURCES, Source
 from stream.tasks import TASKS, Task
 
-CONTRACTS = [(RUNNERS, Runner), (SINKS, Sink), (SOURCES, Source), (TASKS, Task)]
+CONTRACTS = [(RUNNERS, Runner), (RUNNERS, RunnerClass), (SINKS, Sink), (SOURCES, Source), (TASKS, Task)]
 LINES = [
     pytest.param(path, contract, id=f"{contract.__name__}-{name}")
     for registry, contract in CONTRACTS

@@ -27,8 +27,8 @@ from torch.utils.data import DataLoader
 from benchmarks.pocket.batches import IGNORE, MOTIONS, PARTS, Batch, Batches, Plan, make_batch
 from benchmarks.pocket.curve import draw_curve
 from benchmarks.pocket.folder import CONFIG, TOKEN_ID, read_tokenizer, write_folder
+from edge.attention import Attend
 from edge.models.qwen2_vl.config import parse_config
-from edge.models.qwen2_vl.language import Attend
 from edge.models.qwen2_vl.model import Qwen2VL
 from edge.models.qwen2_vl.patches import normalize, patchify
 from edge.models.weights import load_model
@@ -121,7 +121,7 @@ class Trainer:
 
     def start_from(self, folder: Path) -> None:
         """Take a finished model's weights and go on with the last stage."""
-        finished = load_model(folder, self.model.config, torch.float32, self.device)
+        finished = load_model(folder, self.model.config, torch.float32, self.device, fuse=False)
         self.model.load_state_dict(finished.state_dict())
         self.stage = len(STAGES) - 1
 

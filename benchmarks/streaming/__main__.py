@@ -25,7 +25,7 @@ from edge.errors import is_out_of_memory
 from edge.loading import RANDOM
 from edge.profiling.busy import Busy
 from edge.profiling.ceilings import measure_ceilings
-from edge.runners.pytorch import choose_device
+from edge.runners.device_policy import choose_device
 
 Plan = tuple[str, Sequence[str], Sequence[Point]]
 """A shape, its variants, and where they are measured."""

@@ -51,7 +51,7 @@ class Ours:
         reply = self.context.answer(ASKED, max_tokens=NEW_TOKENS)
         reply.read()
         assert reply.usage.generated_tokens == NEW_TOKENS, reply.finish
-        return reply.asked.prediction
+        return reply.prefill.prediction
 
     @property
     def window(self) -> Sequence[Group]:

@@ -17,10 +17,12 @@ from benchmarks.streaming.meter import Meter
 from benchmarks.streaming.ours import ASKED, NEW_TOKENS
 from edge.engine.prompt import stream_prefix, stream_suffix
 from edge.engine.tokenizer import Tokenizer
+from edge.models.architecture import parameter_shapes, published_content
+from edge.models.fusing import separate
 from edge.models.qwen2_vl.costs import Qwen2VLCosts
+from edge.models.qwen2_vl.layout import LAYOUT
 from edge.models.qwen2_vl.model import Qwen2VL
 from edge.models.qwen2_vl.patches import normalize, patchify
-from edge.models.qwen2_vl.shapes import published_config
 from stream.frame import Group
 
 VIDEO = 2  # the kind of a video's tokens, as transformers counts them
@@ -31,8 +33,8 @@ class Theirs:
 
     def __init__(self, model: Any, source: Qwen2VL, tokenizer: Tokenizer, device: torch.device) -> None:
         self.model, self.our_config, self.meter = model, source.config, Meter(device)
-        self.prefix, self.suffix = stream_prefix(tokenizer), stream_suffix(tokenizer, ASKED)
-        self.cell = source.config.vision.patch_size * source.config.vision.spatial_merge_size  # pixels per token's side
+        self.prefix, self.suffix = stream_prefix(tokenizer, LAYOUT), stream_suffix(tokenizer, LAYOUT, ASKED)
+        self.cell = source.config.cell  # pixels per token's side
         self._tower = Stopwatch(self.meter.now)
         self._hooks = (
             model.model.visual.register_forward_pre_hook(lambda *_: self._tower.start()),
@@ -94,8 +96,9 @@ def twin(source: Qwen2VL, shape: str) -> Any:
     """The model of transformers with the very tensors of ours."""
     from transformers.models.qwen2_vl import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
-    state = {_their_name(name): weight.detach() for name, weight in source.named_parameters()}
-    config, dtype = Qwen2VLConfig(**published_config(shape)), source.model.norm.weight.dtype
+    weights = separate(dict(source.named_parameters()), parameter_shapes(source.config), source.fused)
+    state = {_their_name(name): weight.detach() for name, weight in weights.items()}
+    config, dtype = Qwen2VLConfig(**published_content(shape)), source.model.norm.weight.dtype
     model: Any = Qwen2VLForConditionalGeneration.from_pretrained(
         None, config=config, state_dict=state, dtype=dtype, attn_implementation="sdpa"
     )

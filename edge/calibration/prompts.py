@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engine import positions
-from edge.engine.prompt import Slot, lay_out
+from edge.engine.prompt import Slot, lay_out, prompt_positions
 from edge.engine.tokenizer import Tokenizer
 from edge.media.limits import Limits
 from edge.media.visual import FramePair, load_image
+from edge.models.family import Positions, Tokens
+from edge.models.qwen2_vl.layout import LAYOUT
 from edge.pocket.lessons import lessons, observe
-from edge.runners import Positions, Tokens
 from quantize.errors import NothingToCalibrate
 from stream.errors import StreamError
 from stream.resize import resize
@@ -67,7 +67,7 @@ class PromptBuilder:
 
     def build(self, example: CalibrationExample) -> CalibrationPrompt:
         content = [{"type": example.kind}, {"type": "text", "text": example.question}]
-        parts = lay_out(self.tokenizer, [{"role": "user", "content": content}])
+        parts = lay_out(self.tokenizer, LAYOUT, [{"role": "user", "content": content}])
         if example.answer:
             parts.append(self.tokenizer.encode(f"{example.answer}<|im_end|>"))
         rows, columns = (side // self.cell for side in example.groups[0].shape[1:3])
@@ -82,7 +82,7 @@ class PromptBuilder:
                 shapes.append(len(part))
                 rows_of_tokens.append(part)
         tokens = np.concatenate(rows_of_tokens)
-        return CalibrationPrompt(example.groups, tokens, positions.prompt(shapes), tokens == self.video_token)
+        return CalibrationPrompt(example.groups, tokens, prompt_positions(LAYOUT, shapes), tokens == self.video_token)
 
 
 def synthetic_examples(count: int, seed: int, limits: Limits, max_pixels: int) -> Iterator[CalibrationExample]:

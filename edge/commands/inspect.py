@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.commands.parameter_shapes import parameter_shapes
 from edge.commands.watch import Pace
-from edge.models.qwen2_vl.config import Config, read_config
+from edge.models.architecture import Config, parameter_shapes, read_config
 from quantize.checkpoint import Checkpoint, Stored
 from quantize.errors import QuantizeError
 from quantize.formats import Format, layout, reader
@@ -135,9 +134,9 @@ def _count(shape: tuple[int, ...]) -> int:
 
 def _cache_bytes(config: Config) -> int:
     """Keys and values in 16 bits."""
-    language, cell = config.language, config.vision.patch_size * config.vision.spatial_merge_size
-    tokens = WINDOW * Pace().max_pixels // cell**2 + TEXT
-    return 2 * 2 * language.num_hidden_layers * language.num_key_value_heads * language.head_dim * tokens
+    layers, kv_heads, head_dim = config.cache_shape
+    tokens = WINDOW * Pace().max_pixels // config.cell**2 + TEXT
+    return 2 * 2 * layers * kv_heads * head_dim * tokens
 
 
 def _manifest(folder: Path) -> Manifest | None:

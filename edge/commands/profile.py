@@ -6,58 +6,33 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import edge
-from edge.engine.engine import Engine
 from edge.errors import ModelNotFound, ReportUnreadable
 from edge.hub import find_model
-from edge.loading import RANDOM
-from edge.models.costs import Weights
-from edge.models.qwen2_vl.config import Config, parse_config, read_config
-from edge.models.qwen2_vl.costs import Qwen2VLCosts
-from edge.models.qwen2_vl.shapes import published_config
-from edge.models.random import random_plan
+from edge.loading import RANDOM, load_engine, random_engine
 from edge.planning.memory_budget import KEPT, OVERHEAD, predict_memory
 from edge.profiling.life import ProfileSettings
 from edge.profiling.memory_usage import free
 from edge.profiling.profile import SCHEMA, Subject
-from edge.runners.pytorch import choose_device, choose_dtype, compute_dtype
-from quantize.checkpoint import Checkpoint
+from edge.runners import find_runner
 
 
-def make_subject(model: str, variant: str | None, device: str, dtype: str) -> Subject:
+def make_subject(model: str, variant: str | None, device: str, dtype: str, runner: str = "pytorch") -> Subject:
     """Reads headers, no weights. `variant` is for random weights only. Raises ModelError, QuantizeError."""
-    chosen = choose_device(device)
+    kind = find_runner(runner)
     if model.startswith(RANDOM):
         shape, stored = model.removeprefix(RANDOM), variant or "bfloat16"
-        config = parse_config(published_config(shape))
-        plan = random_plan(stored, config.tie_word_embeddings)
-        computed = choose_dtype((stored if plan is None else "bfloat16") if dtype == "auto" else dtype, chosen)
-        costs = Qwen2VLCosts(config, Weights.planned(config, plan, computed), computed.itemsize)
-
-        def make() -> Engine:
-            return edge.random_model(shape, variant=stored, device=device, dtype=dtype)
-
-        return Subject(model, str(computed) if plan is None else stored, variant, chosen, costs, make)
+        return Subject.of(
+            model,
+            variant,
+            kind.preview_random(shape, stored, device, dtype),
+            lambda: random_engine(shape, stored, device=device, dtype=dtype, runner=runner),
+        )
     if variant is not None:
         raise ModelNotFound(
             f"--variant {variant} is for random weights; {model} is what it is. Make one with `edge quantize`."
         )
-    folder = find_model(model)
-    config = read_config(folder)
-    computed = choose_dtype(compute_dtype(config, chosen) if dtype == "auto" else dtype, chosen)
-    costs = Qwen2VLCosts(config, _stored(folder, config, computed), computed.itemsize)
-    stored = str(computed) if config.quantization is None else "int"
-    return Subject(model, stored, None, chosen, costs, lambda: edge.load(model, device=device, dtype=dtype))
-
-
-def _stored(folder: Path, config: Config, dtype: torch.dtype) -> Weights:
-    """As the folder's files have them; floating-point ones as they will be computed with."""
-    checkpoint = Checkpoint(folder)
-    if config.quantization is None:
-        return Weights.planned(config, None, dtype)
-    return Weights.stored(config, checkpoint.stored, dtype)
+    preview = kind.preview(find_model(model), device, dtype)
+    return Subject.of(model, None, preview, lambda: load_engine(model, device=device, dtype=dtype, runner=runner))
 
 
 def check_fit(subject: Subject, workload: ProfileSettings) -> None:

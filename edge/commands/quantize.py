@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -23,8 +23,9 @@ from edge.calibration.quantizers import CalibratedQuantizer, DataFreeQuantizer
 from edge.commands.watch import Pace
 from edge.engine.tokenizer import Tokenizer
 from edge.media.limits import Limits
-from edge.models.qwen2_vl.config import Config, read_config
-from edge.runners.pytorch import choose_device, choose_dtype
+from edge.models.architecture import Config, read_config
+from edge.models.qwen2_vl.config import Config as Qwen2VLConfig
+from edge.runners.device_policy import choose_device, choose_dtype
 from quantize.atomic_folder import atomic_folder, keep_only
 from quantize.calibrate import calibrate
 from quantize.calibration_store import CalibrationStore
@@ -150,7 +151,8 @@ def _calibrate(
     }  # fmt: skip
     store = CalibrationStore(store_folder, settings)
     names = {official_name(name): name for name in source.checkpoint.files}
-    setup = CalibrationSetup(source.config, prompts, lambda name: source.checkpoint.tensor(names[name]), device, dtype)
+    config = cast(Qwen2VLConfig, source.config)
+    setup = CalibrationSetup(config, prompts, lambda name: source.checkpoint.tensor(names[name]), device, dtype)
     runners, patches = make_block_runners(setup, list(names))
     fold = options.method == "awq"
     calibrate(runners, patches, plan, options.resolve_method(), store, fold=fold, progress=progress)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.commands.parameter_shapes import parameter_shapes
 from edge.errors import ModelError
-from edge.models.qwen2_vl.config import read_config
+from edge.models.architecture import parameter_shapes, read_config
 from quantize.checkpoint import Checkpoint
 from quantize.errors import NotFinite, QuantizeError
 from quantize.formats import reader

@@ -17,15 +17,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge.engine import positions, prompt
+from edge.engine import prompt
 from edge.engine.generation import Prefill, Reply, Write
 from edge.engine.sampling import Sampling
 from edge.engine.tokenizer import Tokenizer
 from edge.errors import NothingSeen, PromptTooLong
-from edge.runners import Cache, Embeddings, Prediction, Runner, Tokens
+from edge.models.family import Tokens
+from edge.runners import Cache, Embeddings, Prediction, Runner
 from stream.frame import Clock, Group, Pixels, Window
 
 ROOM_FOR_QUESTION = 256  # tokens; a longer question makes the cache grow once
+LATEST = 9_999_999.5  # seconds: a time with as many digits as a stream's can have (four months)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,13 @@ class Context:
         self._runner = runner
         self._tokenizer = tokenizer
         self._system = system
-        self._prefix = prompt.stream_prefix(tokenizer, system)
+        self._layout = runner.facts.layout
+        self._prefix = prompt.stream_prefix(tokenizer, self._layout, system)
         self._cache: Cache | None = None  # born with the first group, whose size says how much room it needs
         self._grid = (0, 0)  # rows and columns of tokens of every group in the cache
         self._seen: list[Seen] = []  # exactly the groups in the cache
+        self._video_end = 0  # tokens of the prefix and the video, in the cache
+        self._next = 0  # position of what follows the video
         self._newest: tuple[Pixels, Embeddings] | None = None  # what was last through the vision tower
         self._turn = 0  # a reply may write only while its turn lasts
 
@@ -100,26 +105,32 @@ class Context:
         sampling = sampling or self.sampling
         if max_tokens is not None:
             sampling = replace(sampling, max_tokens=max_tokens)
-        asked = self._ask(prompt, sampling)
+        prefill = self._ask(prompt, sampling)
         return Reply(
             tokenizer=self._tokenizer,
-            asked=asked,
+            prefill=prefill,
             write=self._writer(),
             stop_tokens=self._runner.facts.stop_tokens,
             sampling=sampling,
             choices=choices,
         )
 
+    def close(self) -> None:
+        """Gives back what the stream holds on the device. Idempotent; a closed context may begin anew."""
+        self._turn += 1
+        self._seen, self._grid = [], (0, 0)
+        self._cache = self._newest = None
+
     def _ask(self, question: str, sampling: Sampling) -> Prefill:
         if not self._seen:
             raise NothingSeen("nothing has been seen yet. Ask again once the stream has given two frames.")
-        suffix = prompt.stream_suffix(self._tokenizer, question, self._system)
+        suffix = prompt.stream_suffix(self._tokenizer, self._layout, question, self._system)
         self._make_room(suffix, sampling)
         self._end_turn()
         assert self._cache is not None
         reused = self._cache.length
-        at = self._position_after_video()
-        prediction = self._runner.extend(self._cache, suffix, positions.text(at, len(suffix)))
+        at = self._next
+        prediction = self._runner.extend(self._cache, suffix, self._layout.text_positions(at, len(suffix)))
         return Prefill(
             prediction=prediction,
             text=np.concatenate([self._prefix, suffix]),
@@ -131,27 +142,19 @@ class Context:
     def _writer(self) -> Write:
         turn, cache = self._turn, self._cache
         assert cache is not None
-        at = self._position_after_video() + cache.length - self._video_end
+        at = self._next + cache.length - self._video_end
 
         def write(token: int) -> Prediction:
             nonlocal at
             if turn != self._turn:
                 raise RuntimeError("this reply is over: its context has gone on. Read a reply before the next call.")
-            prediction = self._runner.extend(cache, np.array([token]), positions.text(at, 1))
+            prediction = self._runner.extend(cache, np.array([token]), self._layout.text_positions(at, 1))
             at += 1
             return prediction
 
         return write
 
     # What the cache holds
-
-    @property
-    def _video_end(self) -> int:
-        rows, columns = self._grid
-        return len(self._prefix) + len(self._seen) * rows * columns
-
-    def _position_after_video(self) -> int:
-        return positions.after(len(self._prefix), len(self._seen), *self._grid)
 
     def _end_turn(self) -> None:
         """Crops away the last question and whatever was answered: read, abandoned, or cut by an error."""
@@ -168,23 +171,37 @@ class Context:
 
     def _extend(self, seen: Seen) -> None:
         assert self._cache is not None
-        at = positions.group(len(self._prefix), len(self._seen), *self._grid)
+        start, index = len(self._prefix), len(self._seen)
+        before = self._text_before(seen.end)
+        if len(before):  # then each group is a visual of its own
+            self._runner.extend(self._cache, before, self._layout.text_positions(self._next, len(before)), rows=0)
+            start, index = self._next + len(before), 0
+        at = self._layout.group_positions(start, index, *self._grid)
         self._runner.extend(self._cache, seen.embeddings, at, rows=0)
         self._seen.append(seen)
+        self._video_end = self._cache.length
+        self._next = self._layout.next_position(start, index + 1, *self._grid)
+
+    def _text_before(self, seconds: float) -> Tokens:
+        return self._tokenizer.encode(self._layout.text_before_group(seconds))
 
     def _replay(self, kept: list[Seen]) -> None:
         """The prefix stays; the video is written anew from embeddings."""
         assert self._cache is not None
-        self._seen = []
         self._cache.crop(len(self._prefix))
+        self._begin_video()
         for seen in kept:
             self._extend(seen)
+
+    def _begin_video(self) -> None:
+        self._seen = []
+        self._video_end = self._next = len(self._prefix)
 
     # How much the cache can hold
 
     def _allocate(self, grid: tuple[int, int], room: int) -> None:
         """A new cache for windows of this grid, holding the prefix."""
-        longest = len(self._prefix) + self.max_groups * max(grid[0] * grid[1], 1)  # tokens: never fewer than positions
+        longest = len(self._prefix) + self.max_groups * self._group_tokens(grid)  # never fewer than positions
         if longest + ROOM_FOR_QUESTION > (limit := self._runner.facts.max_positions):
             raise PromptTooLong(
                 f"a window of {self.max_groups} groups of {grid[0]}x{grid[1]} tokens leaves no room for "
@@ -192,15 +209,19 @@ class Context:
             )
         self._seen, self._grid = [], (0, 0)  # until the new cache is there, as if nothing had been seen
         self._cache = None  # the old one goes first: both may not fit
-        cache = self._runner.cache(len(self._prefix) + self.max_groups * grid[0] * grid[1] + room)
-        self._runner.extend(cache, self._prefix, positions.text(0, len(self._prefix)), rows=0)
+        cache = self._runner.cache(longest + room)
+        self._runner.extend(cache, self._prefix, self._layout.text_positions(0, len(self._prefix)), rows=0)
         self._cache, self._grid = cache, grid
+        self._begin_video()
+
+    def _group_tokens(self, grid: tuple[int, int]) -> int:
+        """With what is written before it, at most."""
+        return max(grid[0] * grid[1], 1) + len(self._text_before(LATEST))
 
     def _make_room(self, suffix: Tokens, sampling: Sampling) -> None:
         """A question longer than expected: a larger cache, filled again from the embeddings."""
         assert self._cache is not None
-        rows, columns = self._grid
-        positions_left = self._runner.facts.max_positions - self._position_after_video() - len(suffix)
+        positions_left = self._runner.facts.max_positions - self._next - len(suffix)
         if positions_left < 1:
             raise PromptTooLong(
                 f"the question has {len(suffix)} tokens, {1 - positions_left} more than the model's "
@@ -208,7 +229,7 @@ class Context:
             )
         wanted = len(suffix) + min(sampling.max_tokens, positions_left)
         # Room for the longest window is kept free, so that growing happens once and not with every group.
-        if wanted > self._cache.capacity - len(self._prefix) - self.max_groups * rows * columns:
+        if wanted > self._cache.capacity - len(self._prefix) - self.max_groups * self._group_tokens(self._grid):
             kept = self._seen
             self._allocate(self._grid, wanted + ROOM_FOR_QUESTION)
             self._replay(kept)

@@ -19,7 +19,10 @@ from edge.engine.prompt import Part, Slot, lay_out
 from edge.engine.sampling import Sampling
 from edge.engine.tokenizer import Tokenizer
 from edge.media.limits import Limits
-from edge.runners import Runner, Tokens
+from edge.models.family import Tokens
+from edge.runners import Runner
+
+LARGEST_KEPT = 16_384  # tokens: 470 MB of keys and values at the 2B shape
 
 
 class Engine:
@@ -50,36 +53,43 @@ class Engine:
         """Answers a conversation. What it has in common with the last one is not read again."""
         sampling = sampling or Sampling()
         conversation = read(messages, self.limits)
-        parts = lay_out(self.tokenizer, conversation.messages)
-        prompt, at = chunks(parts, conversation.visuals, self.runner.facts.cell)
+        parts = lay_out(self.tokenizer, self.runner.facts.layout, conversation.messages)
+        prompt, at = chunks(parts, conversation.visuals, self.runner.facts.layout, self.runner.facts.cell)
         text = _text(parts)
-        memory = self._take()
-        prediction, reused = memory.read(prompt, at, sampling.max_tokens)
+        cache = self._take()
+        prediction, reused = cache.read(prompt, at, sampling.max_tokens)
         return Reply(
             tokenizer=self.tokenizer,
-            asked=Prefill(
+            prefill=Prefill(
                 prediction=prediction,
                 text=text,
                 visual_tokens=sum(chunk.num_tokens for chunk in prompt) - len(text),
                 reused_tokens=reused,
-                room=memory.room,
+                room=cache.room,
             ),
-            write=memory.write,
+            write=cache.write,
             stop_tokens=self.runner.facts.stop_tokens,
             sampling=sampling,
             choices=choices,
-            ended=lambda: self._give_back(memory),
+            ended=lambda: self._give_back(cache),
         )
 
     def _take(self) -> PrefixCache:
-        """The last conversation for this caller alone, or an empty memory while another has it."""
+        """The last conversation for this caller alone, or an empty cache while another has it."""
         with self._lock:
-            memory, self._idle = self._idle, None
-        return memory or PrefixCache(self.runner)
+            cache, self._idle = self._idle, None
+        return cache or PrefixCache(self.runner)
 
-    def _give_back(self, memory: PrefixCache) -> None:
+    def _give_back(self, cache: PrefixCache) -> None:
+        """Kept for the next turn, unless so large that it would take memory from streams for a turn that may never
+        come. Of conversations that were held at the same time the last one to end is kept."""
         with self._lock:
-            self._idle = memory
+            self._idle = cache if cache.capacity <= LARGEST_KEPT else None
+
+    def forget(self) -> None:
+        """Gives back the memory of the last conversation; its next turn is read from the beginning."""
+        with self._lock:
+            self._idle = None
 
 
 def _text(parts: Sequence[Part]) -> Tokens:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from edge.engine.sampling import LoopGuard, Sampling, TokenSampler, softmax
 from edge.engine.tokenizer import Stream, Tokenizer
 from edge.errors import PromptError
-from edge.runners import Prediction, Tokens
+from edge.models.family import Tokens
+from edge.runners import Prediction
 
 Write = Callable[[int], Prediction]
 """Appends one token to the sequence in the model's memory; what comes after it."""
@@ -33,7 +34,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Prefill:
-    """The question behind a reply: its tokens, what the model expects after them, and what they cost."""
+    """The prompt behind a reply, read: what the model expects after it, and what reading it cost."""
 
     prediction: Prediction
     text: Tokens  # the prompt's text, for the repetition penalty
@@ -50,7 +51,7 @@ class Reply:
     """
 
     tokenizer: Tokenizer
-    asked: Prefill
+    prefill: Prefill
     write: Write
     stop_tokens: tuple[int, ...]
     sampling: Sampling = field(default_factory=Sampling)
@@ -59,15 +60,15 @@ class Reply:
 
     def __post_init__(self) -> None:
         self.text = ""
-        self.finish = ""  # "stop", "length" or "loop"; empty while there is more to come
+        self.finish = ""  # "stop", "length", "loop" or "cancelled"; empty while there is more to come
         self.probabilities: Mapping[str, float] = {}
         if self.choices:
-            logits = self.asked.prediction.logits()[-1]
+            logits = self.prefill.prediction.logits()[-1]
             self.probabilities = first_word_probabilities(self.tokenizer, self.choices, logits)
         self._tokens: list[int] = []
-        self._limit = min(self.sampling.max_tokens, self.asked.room)
-        self._prediction = self.asked.prediction
-        self._sampler = TokenSampler(self.sampling, self.asked.text)
+        self._limit = min(self.sampling.max_tokens, self.prefill.room)
+        self._prediction = self.prefill.prediction
+        self._sampler = TokenSampler(self.sampling, self.prefill.text)
         self._guard = LoopGuard()
         self._speech = TextStreamer(self.tokenizer.stream(), self.sampling.stop)
 
@@ -87,15 +88,15 @@ class Reply:
         return self.text
 
     def close(self) -> None:
-        """No more of this reply is wanted. One that was not read to its end finishes with "length"."""
-        self.finish = self.finish or "length"
+        """No more of this reply is wanted. One that was not read to its end finishes with "cancelled"."""
+        self.finish = self.finish or "cancelled"
         ended, self.ended = self.ended, lambda: None
         ended()
 
     @property
     def usage(self) -> Usage:
-        asked = self.asked
-        return Usage(len(asked.text), asked.visual_tokens, asked.reused_tokens, len(self._tokens))
+        read = self.prefill
+        return Usage(len(read.text), read.visual_tokens, read.reused_tokens, len(self._tokens))
 
     def _advance(self) -> str:
         """One more token; the text that has become certain with it."""

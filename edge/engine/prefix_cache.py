@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.engine import positions
 from edge.engine.prompt import Part, Slot
 from edge.errors import BadMessage, PromptTooLong
 from edge.media.visual import FramePair, Visual
-from edge.runners import Cache, Embeddings, Positions, Prediction, Runner, Tokens
+from edge.models.family import Positions, PromptLayout, Tokens
+from edge.runners import Cache, Embeddings, Prediction, Runner
 
 SLACK = 1024  # tokens of room for the turns to come; a cache that must grow forgets what it holds
 
@@ -56,10 +56,12 @@ def size_of(unit: Unit) -> int:
     return 1 if isinstance(unit, int) else len(unit)
 
 
-def chunks(parts: Sequence[Part], visuals: Sequence[Visual], cell: int) -> tuple[list[Chunk], int]:
+def chunks(
+    parts: Sequence[Part], visuals: Sequence[Visual], layout: PromptLayout, cell: int
+) -> tuple[list[Chunk], int]:
     """A prompt as the model's memory takes it, and the position that follows it."""
     if sum(isinstance(part, Slot) for part in parts) != len(visuals):
-        raise BadMessage("the model's chat template does not show every picture. Is it a Qwen2-VL template?")
+        raise BadMessage("the model's chat template does not show every picture. Is it this model's own?")
     remaining = iter(visuals)
     written: list[Chunk] = []
     at = 0
@@ -69,7 +71,7 @@ def chunks(parts: Sequence[Part], visuals: Sequence[Visual], cell: int) -> tuple
             rows, columns = (side // cell for side in visual.groups[0].shape[1:3])
             for index, pixels in enumerate(visual.groups):
                 written.append(Chunk((GroupUnit(digest(pixels), index, rows, columns),), at, pixels))
-            at = positions.after(at, len(visual.groups), rows, columns)
+            at = layout.next_position(at, len(visual.groups), rows, columns)
         else:
             written.append(Chunk(tuple(part.tolist()), at))
             at += len(part)
@@ -86,7 +88,7 @@ class PrefixCache:
     """A cache and what it holds."""
 
     def __init__(self, runner: Runner) -> None:
-        self._runner = runner
+        self._runner, self._layout = runner, runner.facts.layout
         self._cache: Cache | None = None
         self._units: list[Unit] = []
         self._embeddings: dict[bytes, Embeddings] = {}  # of the last prompt's groups, should the cache be renewed
@@ -110,7 +112,7 @@ class PrefixCache:
 
     def write(self, token: int) -> Prediction:
         """Appends one token of the answer."""
-        prediction = self._extend(np.array([token]), positions.text(self._at, 1), [token], rows=1)
+        prediction = self._extend(np.array([token]), self._layout.text_positions(self._at, 1), [token], rows=1)
         self._at += 1
         return prediction
 
@@ -119,6 +121,11 @@ class PrefixCache:
         """Tokens that still fit."""
         assert self._cache is not None
         return max(1, min(self._cache.capacity - self._cache.length, self._runner.facts.max_positions - self._at))
+
+    @property
+    def capacity(self) -> int:
+        """Tokens that the cache has memory for."""
+        return 0 if self._cache is None else self._cache.capacity
 
     def _reserve(self, num_tokens: int) -> None:
         if self._cache is None or self._cache.capacity < num_tokens:
@@ -152,12 +159,12 @@ class PrefixCache:
     def _write_chunk(self, chunk: Chunk, done: int, rows: int) -> Prediction:
         if chunk.pixels is None:
             new = np.array(chunk.units[done:])
-            return self._extend(new, positions.text(chunk.start + done, len(new)), new.tolist(), rows)
+            return self._extend(new, self._layout.text_positions(chunk.start + done, len(new)), new.tolist(), rows)
         (unit,) = chunk.units
         assert isinstance(unit, GroupUnit)
         if unit.digest not in self._embeddings:
             self._embeddings[unit.digest] = self._runner.encode(chunk.pixels)
-        at = positions.group(chunk.start, unit.index, unit.rows, unit.columns)
+        at = self._layout.group_positions(chunk.start, unit.index, unit.rows, unit.columns)
         return self._extend(self._embeddings[unit.digest], at, [unit], rows)
 
     def _extend(self, inputs: Tokens | Embeddings, at: Positions, units: Sequence[Unit], rows: int) -> Prediction:

@@ -11,41 +11,38 @@ Knows no pixels and no cache.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from edge.engine.tokenizer import Tokenizer
 from edge.errors import BadMessage
-from edge.runners import Tokens
+from edge.models.family import Positions, PromptLayout, Tokens, VisualKind
 
 Messages = Sequence[Mapping[str, Any]]
 """Chat messages: `role`, and `content` as text or as a list of {"type": "text" | "image" | "video", ...}."""
-
-SLOTS: dict[str, Literal["image", "video"]] = {"<|image_pad|>": "image", "<|video_pad|>": "video"}
-REGIONS = tuple(f"<|{name}_{end}|>" for name in ("object_ref", "box", "quad") for end in ("start", "end"))
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
     """The place of the next picture or video of the conversation."""
 
-    kind: Literal["image", "video"]
+    kind: VisualKind
 
 
 Part = Tokens | Slot
 
 
-def lay_out(tokenizer: Tokenizer, messages: Messages) -> list[Part]:
+def lay_out(tokenizer: Tokenizer, layout: PromptLayout, messages: Messages) -> list[Part]:
     """The parts of a prompt that ends where the assistant is to speak."""
-    guard = _unused_character(tokenizer, messages)
+    guard, placeholders = _unused_character(tokenizer, messages), layout.placeholders
     parts: list[Part] = []
     ids: list[int] = []
-    for piece in tokenizer.split(tokenizer.render(_guarded(tokenizer, messages, guard))):
-        if piece in SLOTS:
-            parts += [np.array(ids, dtype=np.int64), Slot(SLOTS[piece])]
+    for piece in tokenizer.split(tokenizer.render(_guarded(tokenizer, layout, messages, guard))):
+        if piece in placeholders:
+            parts += [np.array(ids, dtype=np.int64), Slot(placeholders[piece])]
             ids = []
         elif piece in tokenizer.special:
             ids.append(tokenizer.special[piece])
@@ -54,14 +51,29 @@ def lay_out(tokenizer: Tokenizer, messages: Messages) -> list[Part]:
     return [part for part in [*parts, np.array(ids, dtype=np.int64)] if isinstance(part, Slot) or part.size]
 
 
-def stream_prefix(tokenizer: Tokenizer, system: str | None = None) -> Tokens:
+def stream_prefix(tokenizer: Tokenizer, layout: PromptLayout, system: str | None = None) -> Tokens:
     """What stands before a stream's video, whatever the question."""
-    return _around_video(tokenizer, "", system)[0]
+    return _around_video(tokenizer, layout, "", system)[0]
 
 
-def stream_suffix(tokenizer: Tokenizer, question: str, system: str | None = None) -> Tokens:
+def stream_suffix(tokenizer: Tokenizer, layout: PromptLayout, question: str, system: str | None = None) -> Tokens:
     """What follows a stream's video: the question, and the assistant's turn to speak."""
-    return _around_video(tokenizer, question, system)[1]
+    return _around_video(tokenizer, layout, question, system)[1]
+
+
+def prompt_positions(layout: PromptLayout, parts: Iterable[int | tuple[int, int, int]]) -> Positions:
+    """Of a whole prompt at once: a number is that many text tokens, a triple is a visual's (groups, rows, columns)."""
+    start = 0
+    pieces = [np.empty((3, 0), dtype=np.int64)]
+    for part in parts:
+        if isinstance(part, int):
+            pieces.append(layout.text_positions(start, part))
+            start += part
+        else:
+            num_groups, rows, columns = part
+            pieces += [layout.group_positions(start, index, rows, columns) for index in range(num_groups)]
+            start = layout.next_position(start, num_groups, rows, columns)
+    return np.concatenate(pieces, axis=1)
 
 
 def expand(parts: Sequence[Part], sizes: Sequence[int], image_token: int, video_token: int) -> Tokens:
@@ -74,23 +86,25 @@ def expand(parts: Sequence[Part], sizes: Sequence[int], image_token: int, video_
     return np.concatenate(rows)
 
 
-def _around_video(tokenizer: Tokenizer, question: str, system: str | None) -> tuple[Tokens, Tokens]:
+def _around_video(
+    tokenizer: Tokenizer, layout: PromptLayout, question: str, system: str | None
+) -> tuple[Tokens, Tokens]:
     messages: list[dict[str, Any]] = [] if system is None else [{"role": "system", "content": system}]
     messages.append({"role": "user", "content": [{"type": "video"}, {"type": "text", "text": question}]})
-    parts = lay_out(tokenizer, messages)
+    parts = lay_out(tokenizer, layout, messages)
     match parts:
         case [np.ndarray() as prefix, Slot(kind="video"), np.ndarray() as suffix]:
             return prefix, suffix
-    raise BadMessage("the model's chat template does not put a video between texts. Is it a Qwen2-VL template?")
+    raise BadMessage("the model's chat template does not put a video between texts. Is it this model's own?")
 
 
-def _guarded(tokenizer: Tokenizer, messages: Messages, guard: str) -> list[dict[str, Any]]:
+def _guarded(tokenizer: Tokenizer, layout: PromptLayout, messages: Messages, guard: str) -> list[dict[str, Any]]:
     """The messages with `guard` after every character of a text that could begin a special token.
 
     Every one, not only whole tokens: two neighbouring texts could otherwise form one together.
     """
     first = "".join(sorted({token[0] for token in tokenizer.special}))
-    regions = "|".join(map(re.escape, REGIONS))
+    regions = "|".join(map(re.escape, layout.region_markers))
     risky = re.compile(f"(?!{regions})[{re.escape(first)}]")
 
     def guarded(text: str) -> str:

@@ -22,7 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import decoders
 
 from edge.errors import BadMessage, ModelUnreadable
-from edge.runners import Tokens
+from edge.models.family import Tokens
 
 
 class Tokenizer:

@@ -1,7 +1,7 @@
 """A model that begins without memory, and whose layers take their places one by one.
 
-It is built on the meta device, so memory never holds weights twice. Knows no files: layers come from a checkpoint
-or from nowhere, plain or quantized.
+It is built on the meta device, so memory never holds weights twice. Knows no files and no family: layers come from a
+checkpoint or from nowhere, plain or quantized.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from edge.kernels import choose
+from edge.models.architecture import Config, Network, empty_network
+from edge.models.fusing import QuantizedLayer, WaitingRoom, fuse_plain, put
 from edge.models.quantized import QuantEmbedding, QuantLinear
-from edge.models.qwen2_vl.config import Config
-from edge.models.qwen2_vl.model import Qwen2VL
 from quantize.layer_names import EMBEDDING, HEAD
 from quantize.quantized_weight import QuantizedWeight
 
@@ -23,15 +23,28 @@ log = logging.getLogger(__name__)
 
 
 class ModelBuilder:
-    """Quantized layers will multiply with `kernel`, a name in `edge.kernels.KERNELS` or "auto"."""
+    """
+    Args:
+        kernel: that quantized layers will multiply with, a name in `edge.kernels.KERNELS` or "auto".
+        fuse: whether projections of one input become one; who wants to train or save wants them apart.
+    """
 
-    def __init__(self, config: Config, dtype: torch.dtype, device: torch.device, kernel: str = "auto") -> None:
-        with torch.device("meta"):
-            self.model = Qwen2VL(config)
+    def __init__(
+        self,
+        config: Config,
+        dtype: torch.dtype,
+        device: torch.device,
+        kernel: str = "auto",
+        *,
+        fuse: bool = True,
+    ) -> None:
+        self.network = empty_network(config)
         self.tied = config.tie_word_embeddings
         self.dtype, self.device, self.kernel = dtype, device, kernel
-        self.expected = {name: tuple(tensor.shape) for name, tensor in self.model.named_parameters()}
+        self.expected = {name: tuple(tensor.shape) for name, tensor in self.network.named_parameters()}
         self.missing = set(self.expected)
+        self._fused = self.network.fused if fuse else {}
+        self._waiting = WaitingRoom(self._fused)
         self._kernels: Counter[tuple[str, str]] = Counter()  # name, and why it is that one
 
     def matrix(self, layer: str) -> tuple[int, int] | None:
@@ -47,27 +60,34 @@ class ModelBuilder:
         """A tensor of the expected shape, copied to the device in the type that is computed with."""
         layer, _, leaf = name.rpartition(".")
         self.missing.discard(name)
-        setattr(self.model.get_submodule(layer), leaf, nn.Parameter(self._copied(tensor), requires_grad=False))
+        setattr(self.network.get_submodule(layer), leaf, nn.Parameter(self._copied(tensor), requires_grad=False))
 
-    def quantized(self, layer: str, codes: QuantizedWeight, bias: Tensor | None = None) -> None:
-        """QuantizedWeight on the device they will be used on."""
-        choice = choose(self.kernel, codes.variant, codes.shape, self.dtype, self.device)
-        self._kernels[choice.name, choice.reason] += 1
-        kernel = choice.maker.prepare(codes, self.dtype)
+    def quantized(self, layer: str, weight: QuantizedWeight, bias: Tensor | None = None) -> None:
+        """A matrix on the device it will be used on."""
         self.missing -= {f"{layer}.weight", f"{layer}.bias"}
-        module = QuantEmbedding(kernel) if layer == EMBEDDING else QuantLinear(kernel, self._bias(bias))
-        owner, _, leaf = layer.rpartition(".")
-        setattr(self.model.get_submodule(owner), leaf, module)
+        for name, ready in self._waiting.add(layer, QuantizedLayer(weight, self._bias(bias))).items():
+            self._place(name, ready)
 
-    def finish(self) -> Qwen2VL:
+    def finish(self) -> Network:
         """The model, ready to run; nothing may be missing any more."""
         assert not self.missing, min(self.missing)
-        embedding = self.model.model.embed_tokens
-        if self.model.lm_head is None and isinstance(embedding, QuantEmbedding):
-            self.model.lm_head = QuantLinear(embedding.kernel)
+        for name, layer in self._waiting.rest().items():
+            self._place(name, layer)
+        fuse_plain(self.network, self._fused)
+        embedding = self.network.get_submodule(EMBEDDING)
+        if self.network.lm_head is None and isinstance(embedding, QuantEmbedding):
+            self.network.lm_head = QuantLinear(embedding.kernel)
         for (name, reason), count in self._kernels.items():
             log.info("%d quantized layers are multiplied by the kernel %r. %s", count, name, reason)
-        return self.model.eval().requires_grad_(False)
+        return self.network.eval().requires_grad_(False)
+
+    def _place(self, name: str, layer: QuantizedLayer) -> None:
+        choice = choose(self.kernel, layer.weight.variant, layer.weight.shape, self.dtype, self.device)
+        self._kernels[choice.name, choice.reason] += 1
+        kernel = choice.maker.prepare(layer.weight, self.dtype)
+        module = QuantEmbedding(kernel) if name == EMBEDDING else QuantLinear(kernel, layer.bias)
+        owner, _, leaf = name.rpartition(".")
+        put(self.network.get_submodule(owner), leaf, self._fused.get(leaf, ()), module)
 
     def _bias(self, bias: Tensor | None) -> Tensor | None:
         return None if bias is None else self._copied(bias)

@@ -6,14 +6,13 @@ and values; activations stay in caches. Floors, efficiencies and predictions all
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Protocol, Self
 
 import torch
 
-from edge.models.qwen2_vl.config import Config
-from edge.models.qwen2_vl.model import Qwen2VL
 from quantize.checkpoint import Stored
 from quantize.layer_names import EMBEDDING, HEAD, official_name
 from quantize.variant import Variant
@@ -52,29 +51,28 @@ class Weights:
         return sum(getattr(self, part.name) for part in fields(self))
 
     @classmethod
-    def planned(cls, config: Config, plan: Planned | None, dtype: torch.dtype) -> Self:
-        """Of a model that need not exist: the plan's layers quantized, the others in `dtype`."""
+    def planned(
+        cls, shapes: Mapping[str, tuple[int, ...]], tied: bool, plan: Planned | None, dtype: torch.dtype
+    ) -> Self:
+        """Of a model that need not exist, by its tensors' shapes: planned layers quantized, the others in `dtype`."""
         parts = dict.fromkeys((part.name for part in fields(cls)), 0)
-        with torch.device("meta"):
-            model = Qwen2VL(config)
-        for name, weight in model.named_parameters():
+        for name, shape in shapes.items():
             layer, _, leaf = name.rpartition(".")
-            variant = None
-            if plan is not None and leaf == "weight" and weight.ndim == 2:
-                variant = plan(layer, (weight.shape[0], weight.shape[1]))
-            nbytes = weight.numel() * dtype.itemsize if variant is None else variant.nbytes(*weight.shape)
-            parts[_part(layer, config.tie_word_embeddings)] += nbytes
+            is_matrix = leaf == "weight" and len(shape) == 2
+            variant = plan(layer, (shape[0], shape[1])) if plan is not None and is_matrix else None
+            nbytes = math.prod(shape) * dtype.itemsize if variant is None else variant.nbytes(shape[0], shape[1])
+            parts[_part(layer, tied)] += nbytes
         return cls(**parts)
 
     @classmethod
-    def stored(cls, config: Config, tensors: Mapping[str, Stored], dtype: torch.dtype) -> Self:
+    def stored(cls, tensors: Mapping[str, Stored], tied: bool, dtype: torch.dtype) -> Self:
         """Of a quantized folder: what is packed as it lies there, and what is not in `dtype`."""
         parts = dict.fromkeys((part.name for part in fields(cls)), 0)
         for name, tensor in tensors.items():
             layer, _, leaf = official_name(name).rpartition(".")
             is_plain = leaf in ("weight", "bias") and tensor.dtype.is_floating_point
             nbytes = tensor.nbytes // tensor.dtype.itemsize * dtype.itemsize if is_plain else tensor.nbytes
-            parts[_part(layer, config.tie_word_embeddings)] += nbytes
+            parts[_part(layer, tied)] += nbytes
         return cls(**parts)
 
 
@@ -89,7 +87,6 @@ def _part(layer: str, tied: bool) -> str:
 class Costs(Protocol):
     """Of one model in one variant; each family has formulas of its own."""
 
-    config: Config
     weights: Weights
     kv_bytes_per_token: int
 
@@ -107,4 +104,8 @@ class Costs(Protocol):
 
     def tokens(self, height: int, width: int) -> int:
         """Of one group."""
+        ...
+
+    def activation_bytes(self, height: int, width: int, itemsize: int) -> int:
+        """At the worst moment of a step with numbers of `itemsize` bytes."""
         ...

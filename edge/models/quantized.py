@@ -35,8 +35,10 @@ class QuantEmbedding(nn.Module):
 
 
 def stored_as(model: nn.Module) -> str:
-    """The variants of a model's quantized layers, the most common first: "int4-g128+int8-channel"; empty for none."""
-    counts = Counter(str(kernel.variant) for kernel in _kernels(model))
+    """The variants of a model's quantized weights, the most common first: "int4-g128+int8-channel"; empty for none."""
+    counts: Counter[str] = Counter()
+    for kernel in _kernels(model):
+        counts[str(kernel.variant)] += 8 * kernel.nbytes // kernel.variant.bits  # weights, about
     return "+".join(name for name, _ in counts.most_common())
 
 

@@ -16,11 +16,9 @@ from torch import Tensor
 
 from edge.errors import ModelNotFound
 from edge.hub import POCKET
+from edge.models.architecture import Config, Network, parameter_shapes, parse_config, published_content
 from edge.models.builder import ModelBuilder
 from edge.models.heap import compact_heap
-from edge.models.qwen2_vl.config import Config, parse_config
-from edge.models.qwen2_vl.model import Qwen2VL
-from edge.models.qwen2_vl.shapes import PROCESSOR, published_config
 from quantize.checkpoint import Stored
 from quantize.errors import OutputFailed
 from quantize.plan import Plan, make_plan
@@ -50,7 +48,7 @@ def random_plan(variant: str, tied: bool) -> Plan | None:
 
 def random_model(
     config: Config, plan: Plan | None, dtype: torch.dtype, device: torch.device, kernel: str = "auto", seed: int = 0
-) -> Qwen2VL:
+) -> Network:
     """A model made on the device: layers that the plan quantizes as random codes, the others in `dtype`."""
     builder = ModelBuilder(config, dtype, device, kernel)
     numbers = torch.Generator(device).manual_seed(seed)
@@ -72,12 +70,10 @@ def write_random_folder(shape: str, folder: Path, seed: int = 0, progress: Progr
     """A model folder of a published shape, in bfloat16, for tools that want files. Takes what the model takes on disk
     (2b: 4.4 GB). It is there when it is whole, and not before. Raises ModelNotFound for a shape that is not one or a
     folder that is there, OutputFailed."""
-    content = published_config(shape)
+    content = published_content(shape)
     if folder.exists():
         raise ModelNotFound(f"{folder} is there already; name another folder, or remove it.")
-    with torch.device("meta"):
-        model = Qwen2VL(parse_config(content))
-    shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
+    shapes = parameter_shapes(parse_config(content))
     partial = folder.with_name(f"{folder.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)  # of a run that was stopped: its numbers are quickly made again
@@ -100,8 +96,9 @@ def _write(
     for path in POCKET.iterdir():
         if path.suffix == ".json":
             shutil.copy(path, folder / path.name)
+    processor = parse_config(content).family.architecture.processor_config
     (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")
-    (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR, indent=2) + "\n")
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
 
 
 def _weight(name: str, shape: tuple[int, ...], numbers: torch.Generator) -> Tensor:

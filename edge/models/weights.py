@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from edge.errors import ModelUnreadable
+from edge.models.architecture import Config, Network
 from edge.models.builder import ModelBuilder
 from edge.models.heap import compact_heap
-from edge.models.qwen2_vl.config import Config
-from edge.models.qwen2_vl.model import Qwen2VL
 from quantize.checkpoint import Checkpoint
 from quantize.errors import QuantizeError
 from quantize.formats import Format, reader
@@ -25,16 +24,20 @@ from quantize.layer_names import HEAD, official_name
 from quantize.quantized_weight import QuantizedWeight
 
 
-def load_model(folder: Path, config: Config, dtype: torch.dtype, device: torch.device, kernel: str = "auto") -> Qwen2VL:
-    """The model of a folder, ready to run; quantized layers multiply with `kernel`, a name in `edge.kernels.KERNELS`
-    or "auto". Raises ModelUnreadable naming the file, the layer or the tensor."""
+def load_model(
+    folder: Path, config: Config, dtype: torch.dtype, device: torch.device, kernel: str = "auto", *, fuse: bool = True
+) -> Network:
+    """The model of a folder, ready to run; `kernel` and `fuse` are the builder's.
+
+    Raises ModelUnreadable naming the file, the layer or the tensor.
+    """
     try:
         form = None if config.quantization is None else reader(config.quantization)
     except QuantizeError as error:
         raise ModelUnreadable(f"{folder / 'config.json'}: {error}") from None
     try:
         with compact_heap():
-            return _Loading(Checkpoint(folder), form, ModelBuilder(config, dtype, device, kernel)).run()
+            return _Loading(Checkpoint(folder), form, ModelBuilder(config, dtype, device, kernel, fuse=fuse)).run()
     except QuantizeError as error:
         raise ModelUnreadable(str(error)) from None
 
@@ -45,7 +48,7 @@ class _Loading:
     def __init__(self, checkpoint: Checkpoint, form: Format | None, builder: ModelBuilder) -> None:
         self.checkpoint, self.form, self.builder = checkpoint, form, builder
 
-    def run(self) -> Qwen2VL:
+    def run(self) -> Network:
         for layer, names in _by_layer(self.checkpoint.files).items():
             if self.form is not None and names.keys() & self.form.suffixes:
                 self._place_quantized(layer, names, self.form)

@@ -6,13 +6,12 @@ from dataclasses import asdict, dataclass
 
 from edge.errors import DoesNotFit
 from edge.models.costs import Costs
-from edge.models.qwen2_vl.config import Config
 
 TEXT_TOKENS = 384  # room for the prompt's text, a question and an answer (256 + 128)
 OVERHEAD = {"cpu": 450 << 20, "cuda": 700 << 20}  # bytes: Python and PyTorch; a CUDA context and cuBLAS's workspace
 # Bytes that are not given back between steps: on a CPU what glibc's heap keeps, and a matrix unpacked for a product.
 KEPT = {"cpu": (64 << 20) + (32 << 20), "cuda": 0}
-FLOAT, HALF = 4, 2  # bytes
+HALF = 2  # bytes of a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +48,9 @@ def predict_memory(
     return MemoryBudget(
         weights=costs.weights.nbytes,
         kv=streams * capacity * costs.kv_bytes_per_token,
-        activations=_activations(costs.config, size, costs.tokens(*size), itemsize) + kept,
+        activations=costs.activation_bytes(*size, itemsize) + kept,
         overhead=overhead,
     )
-
-
-def _activations(config: Config, size: tuple[int, int], tokens: int, itemsize: int) -> int:
-    """The larger of the vision tower's and the language model's, each at its widest layer, and the logits of a row."""
-    vision, language = config.vision, config.language
-    patches = (size[0] // vision.patch_size) * (size[1] // vision.patch_size)
-    pixels = 2 * patches * vision.patch_dim * FLOAT  # normalized, and in order
-    tower = pixels + patches * itemsize * round((2 + 3 * vision.mlp_ratio) * vision.embed_dim)
-    prefill = tokens * itemsize * (3 * language.intermediate_size + 2 * language.hidden_size)
-    logits = language.vocab_size * (itemsize + FLOAT)
-    return max(tower, prefill) + logits
 
 
 def _mb(nbytes: int) -> str:

@@ -22,15 +22,15 @@ from edge.engine.prompt import stream_suffix
 from edge.engine.tokenizer import Tokenizer
 from edge.media.limits import LOOKED_AT
 from edge.models.costs import Costs
+from edge.models.family import PromptLayout, Tokens
 from edge.profiling.spans import Spans
 from edge.profiling.timed import TimedRunner
-from edge.runners import Tokens
+from stream.asking import Context
 from stream.clip import write_clip
 from stream.errors import StreamError
 from stream.event import Event
 from stream.frame import Group
 from stream.sampler import FrameSampler
-from stream.session import Context
 from stream.sinks import Sink
 from stream.sinks.jsonl import JsonlSink
 from stream.sources.file import FileSource
@@ -68,7 +68,10 @@ def live_through(
     clip = workload.clip or _draw(folder / "scene.mp4", workload)
     runner = TimedRunner(engine.runner, costs, spans, dictation(engine.tokenizer, workload.answer_tokens))
     timed = Engine(runner, engine.tokenizer, engine.name, engine.limits)
-    task = Describe(question(engine.tokenizer, workload.question_tokens), max_tokens=workload.answer_tokens)
+    task = Describe(
+        question(engine.tokenizer, engine.runner.facts.layout, workload.question_tokens),
+        max_tokens=workload.answer_tokens,
+    )
     size = (0, 0)
     for num_groups in (1, workload.window):  # the first group is for warming up
         spans.clear()
@@ -129,10 +132,10 @@ def _draw(path: Path, workload: ProfileSettings) -> Path:
     return path
 
 
-def question(tokenizer: Tokenizer, num_tokens: int) -> str:
+def question(tokenizer: Tokenizer, layout: PromptLayout, num_tokens: int) -> str:
     """A question that takes so many tokens with its template, or as few as there can be."""
     words = "Describe the video."
-    while len(stream_suffix(tokenizer, f"{words} 1")) <= num_tokens:
+    while len(stream_suffix(tokenizer, layout, f"{words} 1")) <= num_tokens:
         words += " 1"
     return words
 

@@ -21,7 +21,10 @@ from stream.tasks.describe import Describe
 def watch_live(engine: Engine, costs: Costs, workload: ProfileSettings, seconds: float) -> dict[str, Any]:
     """Ages in seconds, None when no answer came in time."""
     runner = TimedRunner(engine.runner, costs, Spans(), dictation(engine.tokenizer, workload.answer_tokens))
-    task = Describe(question(engine.tokenizer, workload.question_tokens), max_tokens=workload.answer_tokens)
+    task = Describe(
+        question(engine.tokenizer, engine.runner.facts.layout, workload.question_tokens),
+        max_tokens=workload.answer_tokens,
+    )
     address = f"synthetic://?seed={workload.seed}&size={WIDTH}x{HEIGHT}&fps={CAMERA_FPS}&seconds={seconds}&live=1"
     session = Session(
         SyntheticSource(address),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -21,7 +21,6 @@ from edge.engine.engine import Engine
 from edge.errors import is_out_of_memory
 from edge.machine import machine
 from edge.models.costs import Costs
-from edge.models.quantized import held_bytes
 from edge.planning.memory_budget import KEPT, MemoryBudget, predict_memory
 from edge.profiling.busy import Busy
 from edge.profiling.ceilings import Ceilings, measure_ceilings, synchronize
@@ -31,9 +30,9 @@ from edge.profiling.live import watch_live
 from edge.profiling.memory_usage import Timeline, beside, taken, total
 from edge.profiling.spans import Spans, Stage
 from edge.profiling.timed import APPEND, TOKEN, VISION
+from edge.runners import Facts, Preview
 
 SCHEMA = 2
-LEAST = 28 * 28  # pixels of a frame
 OTHER_GROUPS = 4  # seen at another size: a median of fewer is at the mercy of a moment
 FEW_TOKENS = 80  # a kernel may multiply 64 rows with packed weights; sides are rounded
 
@@ -56,10 +55,16 @@ class Subject:
 
     name: str
     variant: str  # how its weights are stored, as far as is known before
+    is_quantized: bool
     asked: str | None  # the variant of random weights, in the user's words
     device: torch.device
     costs: Costs
     load: Callable[[], Engine]
+
+    @classmethod
+    def of(cls, name: str, asked: str | None, preview: Preview, load: Callable[[], Engine]) -> Self:
+        device = torch.device(preview.device)
+        return cls(name, preview.variant, preview.is_quantized, asked, device, preview.costs, load)
 
 
 def profile(subject: Subject, workload: ProfileSettings, live_seconds: float, progress: Progress) -> Profile:
@@ -76,7 +81,6 @@ def profile(subject: Subject, workload: ProfileSettings, live_seconds: float, pr
         started = time.perf_counter()
         engine = subject.load()
         found.report = _head(subject, engine, workload, ceilings, time.perf_counter() - started)
-        weights = _weights(engine, taken(device) - before)
         with _out_of_memory_reported(found.report), _energy(device, found):
             progress("the life of frames, step by step")
             found.report |= _steps(subject, engine, workload, found.spans, ceilings)
@@ -92,7 +96,7 @@ def profile(subject: Subject, workload: ProfileSettings, live_seconds: float, pr
         found.report["busy"] = f"others took {busy.others:.0%} of the CPU meanwhile: times are too long"
     size = found.report.get("size", (448, 448))
     predicted = predict_memory(subject.costs, size, workload.window, before, kept=KEPT[device.type])
-    found.report["memory"] = _memory(predicted, before, weights, timeline)
+    found.report["memory"] = _memory(predicted, before, engine.runner.facts.weight_bytes, timeline)
     found.report["seconds"] = time.perf_counter() - begun
     return found
 
@@ -100,7 +104,6 @@ def profile(subject: Subject, workload: ProfileSettings, live_seconds: float, pr
 def _head(
     subject: Subject, engine: Engine, workload: ProfileSettings, ceilings: Ceilings, seconds: float
 ) -> dict[str, Any]:
-    runner = engine.runner
     return {
         "kind": "profile",
         "schema": SCHEMA,
@@ -111,7 +114,7 @@ def _head(
             "name": subject.name,
             "variant": engine.variant,
             "device": str(subject.device),
-            "dtype": str(getattr(runner, "dtype", "")).removeprefix("torch."),
+            "dtype": engine.runner.facts.dtype,
             "asked": subject.asked,
             "load_seconds": seconds,
         },
@@ -124,7 +127,7 @@ def _steps(
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         size = live_through(engine, subject.costs, spans, workload, Path(folder))
-    return {"size": list(size), "stages": _stages(spans, ceilings, engine.variant), "decode": _decode(spans)}
+    return {"size": list(size), "stages": _stages(spans, ceilings, engine.runner.facts), "decode": _decode(spans)}
 
 
 def _other_size(subject: Subject, engine: Engine, workload: ProfileSettings, ceilings: Ceilings) -> dict[str, Any]:
@@ -132,26 +135,21 @@ def _other_size(subject: Subject, engine: Engine, workload: ProfileSettings, cei
     spans = Spans(partial(synchronize, subject.device))
     with tempfile.TemporaryDirectory() as folder:
         size = live_through(engine, subject.costs, spans, workload, Path(folder))
-    stages = _stages(spans, ceilings, engine.variant)
+    stages = _stages(spans, ceilings, engine.runner.facts)
     return {"size": list(size), "stages": [stage for stage in stages if stage["name"] in (VISION, APPEND)]}
 
 
 def _other_pixels(pixels: int, engine: Engine) -> int:
     """Half, or twice as many where half would be so few tokens that quantized weights are multiplied as they are
     packed: that tells nothing of more."""
-    tokens = pixels // 2 // engine.runner.facts.cell**2
-    return 2 * pixels if engine.variant.startswith("int") and tokens <= FEW_TOKENS else max(LEAST, pixels // 2)
+    facts = engine.runner.facts
+    tokens = pixels // 2 // facts.cell**2
+    return 2 * pixels if facts.is_quantized and tokens <= FEW_TOKENS else max(facts.cell**2, pixels // 2)
 
 
-def _stages(spans: Spans, ceilings: Ceilings, variant: str) -> list[dict[str, Any]]:
-    rate, bandwidth = _rate(ceilings, variant), ceilings.read
+def _stages(spans: Spans, ceilings: Ceilings, facts: Facts) -> list[dict[str, Any]]:
+    rate, bandwidth = _rate(ceilings, facts), ceilings.read
     return [_stage(Stage.of(name, spans.named(name)), spans, rate, bandwidth) for name in spans.names()]
-
-
-def _weights(engine: Engine, grown: int) -> int:
-    """Bytes held by the model; of a runner that does not show one, by how much the memory grew."""
-    model = getattr(engine.runner, "model", None)
-    return grown if model is None else held_bytes(model)
 
 
 def _stage(stage: Stage, spans: Spans, rate: float, bandwidth: float) -> dict[str, Any]:
@@ -169,10 +167,10 @@ def _stage(stage: Stage, spans: Spans, rate: float, bandwidth: float) -> dict[st
     return row
 
 
-def _rate(ceilings: Ceilings, variant: str) -> float:
+def _rate(ceilings: Ceilings, facts: Facts) -> float:
     """Operations per second of the fastest products that such weights could be multiplied with."""
-    rates = [ceilings.bf16, ceilings.fp32, ceilings.int8 if variant.startswith("int") else None]
-    if variant == "float32":
+    rates = [ceilings.bf16, ceilings.fp32, ceilings.int8 if facts.is_quantized else None]
+    if facts.variant == "float32":
         rates = [ceilings.fp32]
     return max(rate for rate in rates if rate is not None)
 

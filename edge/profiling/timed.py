@@ -8,7 +8,7 @@ gives answers of the same length that say something.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,15 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.models.costs import Costs
+from edge.models.family import Tokens
 from edge.profiling.spans import Spans
-from edge.runners import Cache, Embeddings, Positions, Prediction, Runner, Tokens
+from edge.runners import Cache, Embeddings, Extension, Prediction, Runner
 
 PATCHIFY, VISION, PREFIX, APPEND, QUESTION, TOKEN = (
     "patchify", "vision tower", "prefix", "append", "question", "token",
 )  # fmt: skip
 
 
-class TimedRunner:
+class TimedRunner(Runner):
     def __init__(self, runner: Runner, costs: Costs, spans: Spans, dictation: Tokens) -> None:
         self.facts = replace(runner.facts, stop_tokens=())
         self.runner, self.costs, self.spans = runner, costs, spans
@@ -45,18 +46,20 @@ class TimedRunner:
     def cache(self, capacity: int) -> Cache:
         return self.runner.cache(capacity)
 
-    def extend(self, cache: Cache, inputs: Tokens | Embeddings, positions: Positions, rows: int = 1) -> Prediction:
+    def extend_batch(self, batch: Sequence[Extension]) -> list[Prediction]:
         """As the runner's; what the engine asks of it shows in what it brings."""
-        tokens, context = positions.shape[1], cache.length
+        if len(batch) != 1:
+            raise ValueError("what is timed is one sequence; several share what a pass takes")
+        (part,) = batch
+        tokens, context = part.positions.shape[1], part.cache.length
         start = time.perf_counter()
-        prediction = self.runner.extend(cache, inputs, positions, rows)
-        if rows:
+        (prediction,) = self.runner.extend_batch(batch)
+        if part.rows:
             prediction = self._dictate(prediction, is_question=tokens > 1)
         end = self.spans.now()
-        self.spans.add(
-            self._name(inputs, tokens, rows), start, end, partial(self.costs.extend, tokens, context, rows), context
-        )
-        return prediction
+        name, work = self._name(part.inputs, tokens, part.rows), partial(self.costs.extend, tokens, context, part.rows)
+        self.spans.add(name, start, end, work, context)
+        return [prediction]
 
     def _name(self, inputs: Tokens | Embeddings, tokens: int, rows: int) -> str:
         if not isinstance(inputs, np.ndarray):

@@ -1,4 +1,4 @@
-"""The PyTorch runner: a Qwen2-VL folder on a CPU or a CUDA device.
+"""The PyTorch runner: a model folder, or random weights, on a CPU or a CUDA device.
 
 Arithmetic only. A lock makes sure that one thread at a time owns the device.
 """
@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from edge.cache import KVCache
-from edge.errors import DeviceUnusable, ModelUnreadable
+from edge.errors import ModelUnreadable
 from edge.hub import POCKET
-from edge.models.quantized import stored_as
-from edge.models.qwen2_vl.config import Config, parse_config, read_config
-from edge.models.qwen2_vl.model import Qwen2VL
-from edge.models.qwen2_vl.shapes import published_config
+from edge.models.architecture import Config, Network, costs_of, planned_weights, published_config, read_config
+from edge.models.costs import Weights
+from edge.models.family import Tokens
+from edge.models.quantized import held_bytes, stored_as
 from edge.models.random import random_model, random_plan
 from edge.models.weights import load_model
-from edge.runners import Facts, Positions, Tokens
+from edge.runners import Extension, Facts, Prediction, Preview, Runner
+from edge.runners.device_policy import choose_device, choose_dtype, compute_dtype
+from quantize.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,55 +54,90 @@ class PyTorchPrediction:
         return values
 
 
-class PyTorchRunner:
-    def __init__(self, model: Qwen2VL, facts: Facts) -> None:
-        self.model, self.facts = model, facts
-        weight = model.model.norm.weight  # never quantized
-        self.device, self.dtype = weight.device, weight.dtype
+class PyTorchRunner(Runner):
+    """
+    Args:
+        cache_class: `StaticKVCache` where steps are to be captured.
+    """
+
+    def __init__(self, model: Network, config: Config, facts: Facts, cache_class: type[KVCache] = KVCache) -> None:
+        self.model, self.config, self.facts = model, config, facts
+        norm = _norm(model)
+        self.device, self.dtype = norm.device, norm.dtype
+        self._cache_class = cache_class
         self._lock = threading.RLock()
 
     @classmethod
-    def load(cls, folder: Path, device: str = "auto", dtype: str = "auto", kernel: str = "auto") -> PyTorchRunner:
+    def load(cls, folder: Path, device: str = "auto", dtype: str = "auto", *, kernel: str = "auto") -> PyTorchRunner:
         """`kernel`, for quantized layers, is "auto", a name in `edge.kernels.KERNELS` or "package.module:Class".
 
         Raises ModelUnreadable, WrongArchitecture, DeviceUnusable.
         """
         config = read_config(folder)
-        chosen_device = choose_device(device)
-        wanted = compute_dtype(config, chosen_device) if dtype == "auto" else dtype
-        chosen_dtype = choose_dtype(wanted, chosen_device)
+        chosen, number_type = _chosen(config, device, dtype)
         stop_tokens = _stop_tokens(folder)  # before the weights: quick to read, quick to fail
-        return cls.of(load_model(folder, config, chosen_dtype, chosen_device, kernel), folder.name, stop_tokens)
+        return cls.of(load_model(folder, config, number_type, chosen, kernel), config, folder.name, stop_tokens)
 
     @classmethod
     def random(
-        cls, shape: str, variant: str, device: str = "auto", dtype: str = "auto", kernel: str = "auto", seed: int = 0
+        cls,
+        shape: str,
+        variant: str,
+        device: str = "auto",
+        dtype: str = "auto",
+        *,
+        seed: int = 0,
+        kernel: str = "auto",
     ) -> PyTorchRunner:
         """Random weights of a published shape, made on the device: "2b" as "bfloat16", "int4", "int8-g128" ...
 
         Raises ModelNotFound, BadVariant, DeviceUnusable.
         """
-        config = parse_config(published_config(shape))
+        config = published_config(shape)
         plan = random_plan(variant, config.tie_word_embeddings)
-        chosen_device = choose_device(device)
-        wanted = (variant if plan is None else "bfloat16") if dtype == "auto" else dtype
-        model = random_model(config, plan, choose_dtype(wanted, chosen_device), chosen_device, kernel, seed)
-        return cls.of(model, f"random:{shape}", _stop_tokens(POCKET))
+        chosen, number_type = _chosen_random(variant, plan is not None, device, dtype)
+        network = random_model(config, plan, number_type, chosen, kernel, seed)
+        return cls.of(network, config, f"random:{shape}", _stop_tokens(POCKET))
 
     @classmethod
-    def of(cls, model: Qwen2VL, name: str, stop_tokens: tuple[int, ...]) -> PyTorchRunner:
-        config, dtype = model.config, model.model.norm.weight.dtype
+    def preview(cls, folder: Path, device: str = "auto", dtype: str = "auto") -> Preview:
+        """Reads headers, no weights. Raises ModelError, QuantizeError."""
+        config = read_config(folder)
+        chosen, number_type = _chosen(config, device, dtype)
+        checkpoint = Checkpoint(folder)
+        if config.quantization is None:
+            weights = planned_weights(config, None, number_type)
+        else:
+            weights = Weights.stored(checkpoint.stored, config.tie_word_embeddings, number_type)
+        return _preview(config, weights, chosen, number_type, None if config.quantization is None else "int")
+
+    @classmethod
+    def preview_random(cls, shape: str, variant: str, device: str = "auto", dtype: str = "auto") -> Preview:
+        config = published_config(shape)
+        plan = random_plan(variant, config.tie_word_embeddings)
+        chosen, number_type = _chosen_random(variant, plan is not None, device, dtype)
+        weights = planned_weights(config, plan, number_type)
+        return _preview(config, weights, chosen, number_type, None if plan is None else variant)
+
+    @classmethod
+    def of(cls, model: Network, config: Config, name: str, stop_tokens: tuple[int, ...]) -> PyTorchRunner:
+        assert isinstance(model, nn.Module)
+        dtype, quantized = _plain_name(_norm(model).dtype), stored_as(model)
         facts = Facts(
             name=name,
-            variant=stored_as(model) or str(dtype).removeprefix("torch."),
-            vocab_size=config.language.vocab_size,
-            max_positions=config.language.max_position_embeddings,
+            variant=quantized or dtype,
+            is_quantized=bool(quantized),
+            dtype=dtype,
+            weight_bytes=held_bytes(model),
+            vocab_size=config.vocab_size,
+            max_positions=config.max_positions,
             image_token=config.image_token_id,
             video_token=config.video_token_id,
             stop_tokens=stop_tokens,
-            cell=config.vision.patch_size * config.vision.spatial_merge_size,
+            cell=config.cell,
+            layout=config.family.layout,
         )
-        return cls(model, facts)
+        return cls(model, config, facts)
 
     @torch.inference_mode()
     def encode(self, frames: NDArray[np.uint8]) -> PyTorchEmbeddings:
@@ -110,55 +149,56 @@ class PyTorchRunner:
         return PyTorchEmbeddings(embeddings, (height // cell, width // cell))
 
     def cache(self, capacity: int) -> KVCache:
-        return KVCache(self.model.config.language, capacity, self.dtype, self.device)
+        return self._cache_class(self.config.cache_shape, capacity, self.dtype, self.device)
 
     @torch.inference_mode()
-    def extend(
-        self, cache: KVCache, inputs: Tokens | PyTorchEmbeddings, positions: Positions, rows: int = 1
-    ) -> PyTorchPrediction:
+    def extend_batch(self, batch: Sequence[Extension]) -> list[Prediction]:
         with self._lock:
-            x = self._embed(inputs)
-            if cache.length + len(x) > cache.capacity:
-                raise ValueError(f"{len(x)} tokens do not fit: {cache.length} of {cache.capacity} are taken")
-            hidden = self.model.extend(cache, x, torch.from_numpy(positions).to(self.device))
-            return PyTorchPrediction(self.model.logits(hidden[len(x) - rows :]))
+            new = [self._embed(part) for part in batch]
+            sequences = [(cast(KVCache, part.cache), len(x)) for part, x in zip(batch, new, strict=True)]
+            for cache, n in sequences:
+                if cache.length + n > cache.capacity:
+                    raise ValueError(f"{n} tokens do not fit: {cache.length} of {cache.capacity} are taken")
+            positions = torch.from_numpy(np.concatenate([part.positions for part in batch], axis=1))
+            hidden = self.model.extend(sequences, torch.cat(new), positions.to(self.device))
+            return self._predict(hidden, [n for _, n in sequences], [part.rows for part in batch])
 
-    def _embed(self, inputs: Tokens | PyTorchEmbeddings) -> Tensor:
-        if isinstance(inputs, PyTorchEmbeddings):
-            return inputs.tensor
-        return self.model.embed(torch.from_numpy(inputs).to(self.device))
+    def _embed(self, part: Extension) -> Tensor:
+        if isinstance(part.inputs, PyTorchEmbeddings):
+            return part.inputs.tensor
+        return self.model.embed(torch.from_numpy(cast(Tokens, part.inputs)).to(self.device))
 
-
-def choose_device(name: str) -> torch.device:
-    """Raises DeviceUnusable."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DeviceUnusable(
-            f"the device {name!r} cannot be used: {reason} Choose --device cpu, cuda or auto."
-        ) from None
-    return device
+    def _predict(self, hidden: Tensor, counts: Sequence[int], rows: Sequence[int]) -> list[Prediction]:
+        """One product with the head for all rows that are wanted; none where none is."""
+        wanted = torch.cat([part[len(part) - n :] for part, n in zip(hidden.split(list(counts)), rows, strict=True)])
+        logits = self.model.logits(wanted) if len(wanted) else hidden.new_empty(0, self.facts.vocab_size)
+        return [PyTorchPrediction(part) for part in logits.split(list(rows))]
 
 
-def compute_dtype(config: Config, device: torch.device) -> str:
-    """As the checkpoint says; but official INT4 checkpoints say float16, and on a CPU that has bfloat16 products their
-    kernels are many times faster in that than in what float16 would be widened to."""
-    is_widened = config.quantization is not None and config.dtype == "float16" and device.type == "cpu"
-    return "bfloat16" if is_widened and torch.cpu._is_avx512_bf16_supported() else config.dtype
+def _norm(model: Network) -> Tensor:
+    """A weight that is never quantized."""
+    weight: Tensor = model.model.get_submodule("norm").weight  # type: ignore[assignment]
+    return weight
 
 
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """What to compute in: as the checkpoint says, but float16 on a CPU is widened, since it is emulated there."""
-    dtype = getattr(torch, name.removeprefix("torch."), None)
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise ModelUnreadable(f"{name!r} is no number type to compute in. Use float32, bfloat16 or float16.")
-    if device.type == "cpu" and dtype == torch.float16:
-        return torch.float32
-    return dtype
+def _chosen(config: Config, device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
+    chosen = choose_device(device)
+    return chosen, choose_dtype(compute_dtype(config, chosen) if dtype == "auto" else dtype, chosen)
+
+
+def _chosen_random(variant: str, quantized: bool, device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
+    chosen = choose_device(device)
+    return chosen, choose_dtype(("bfloat16" if quantized else variant) if dtype == "auto" else dtype, chosen)
+
+
+def _preview(config: Config, weights: Weights, device: torch.device, dtype: torch.dtype, stored: str | None) -> Preview:
+    name = _plain_name(dtype)
+    costs = costs_of(config, weights, dtype.itemsize)
+    return Preview(str(device), name, stored or name, stored is not None, costs)
+
+
+def _plain_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _stop_tokens(folder: Path) -> tuple[int, ...]:

@@ -52,6 +52,7 @@ class RtspServer:
         self.flowing.set()
         self._host, self._port = host, port
         self._user, self._password = user, password
+        self.num_goodbyes = 0  # viewers that left with TEARDOWN
         self._lock = threading.Lock()
         self._viewers: set[_Viewer] = set()
         self._listener: socket.socket | None = None
@@ -167,6 +168,7 @@ class RtspServer:
 
     def forget(self, viewer: _Viewer) -> None:
         with self._changed:
+            self.num_goodbyes += viewer.said_goodbye
             self._viewers.discard(viewer)
             self._changed.notify_all()
 
@@ -182,6 +184,7 @@ class _Viewer:
     def __init__(self, server: RtspServer, connection: socket.socket) -> None:
         self._server = server
         self._connection = connection
+        self.said_goodbye = False
         self._session = secrets.token_hex(8)
         self._writing = threading.Lock()
         self._closed = threading.Event()
@@ -221,8 +224,9 @@ class _Viewer:
 
     def _converse(self, stream: BinaryIO) -> None:
         while (request := Request.read(stream)) and self._wait_while_stalled():
+            self.said_goodbye = request.method == "TEARDOWN"  # before the answer, for which few viewers wait
             self._answer(request)
-            if request.method == "TEARDOWN":
+            if self.said_goodbye:
                 return
 
     def _wait_while_stalled(self) -> bool:

@@ -5,16 +5,17 @@ Knows pixels, fonts and colours. Knows no file and no stream.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from stream.event import Box, Event
 from stream.frame import Pixels
 from stream.resize import resize
+from stream.sinks.fonts import Font, font_for
 from stream.sinks.stdout import said, when
 
 Colour = tuple[int, int, int]
@@ -38,9 +39,10 @@ DARK: Colour = (16, 18, 22)  # on coloured ground
 
 MIN_WIDTH, MAX_WIDTH = 448, 1280  # of the video; small pictures are enlarged to be readable
 MAX_LINES = 10
+MOST_A_LINE = 400  # signs; no more fit in the widest
+MOST = MAX_LINES * MOST_A_LINE
 
 Draw = ImageDraw.ImageDraw
-Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 class Sheet:
@@ -91,7 +93,7 @@ class Sheet:
         if not box.label:
             return
         left, top, width, height = area
-        font, pad = _font(round(self.font_size * 0.9)), max(3, self.font_size // 4)
+        font, pad = font_for(box.label, round(self.font_size * 0.9)), max(3, self.font_size // 4)
         text = _cut(box.label, font, width - 2 * pad)
         wide, tall = round(font.getlength(text)) + 2 * pad, round(self.font_size * 1.25)
         x = min(left + round(box.x1 * width), left + width - wide)
@@ -104,7 +106,8 @@ class Sheet:
         """When and how old first, then each answer after its task's name, cut where the bar is full."""
         y = self.height + self.margin
         draw.line((0, self.height, self.width, self.height), fill=(52, 56, 66))
-        draw.text((self.margin, y), _heading(events), fill=FAINT, font=_font(round(self.font_size * 0.85)))
+        heading = _heading(events)
+        draw.text((self.margin, y), heading, fill=FAINT, font=font_for(heading, round(self.font_size * 0.85)))
         y += self.line_height
         lines_left = self.num_lines - 1
         for number, event in enumerate(events):
@@ -116,7 +119,7 @@ class Sheet:
 
     def _answer(self, draw: Draw, event: Event, y: int, max_lines: int) -> int:
         """One answer from `y` down; the number of lines it took."""
-        font = _font(self.font_size)
+        font = font_for(event.task + said(event), self.font_size)
         task = _cut(event.task, font, self.width / 3)
         draw.text((self.margin, y), task, fill=self._task_colour(event), font=font)
         indent = self.margin + font.getlength(task) + self.font_size * 0.6
@@ -146,15 +149,10 @@ def _heading(events: Sequence[Event]) -> str:
     return "   ".join(part for part in parts if part)
 
 
-@cache
-def _font(size: int) -> Font:
-    return ImageFont.load_default(size)
-
-
 def _wrap(text: str, font: Font, width: float, max_lines: int) -> list[str]:
     """Words in lines of at most `width` pixels; the last line ends in dots where more was said."""
     lines = [""]
-    for word in text.split():
+    for word in _pieces(text, font, width):
         longer = f"{lines[-1]} {word}".strip()
         if font.getlength(longer) <= width or not lines[-1]:
             lines[-1] = longer
@@ -168,8 +166,18 @@ def _wrap(text: str, font: Font, width: float, max_lines: int) -> list[str]:
     return [_cut(line, font, width) for line in lines]
 
 
+def _pieces(text: str, font: Font, width: float) -> Iterator[str]:
+    """Words; in parts where one is longer than a line, as a sentence without spaces is."""
+    for word in text[:MOST].split():
+        while word:
+            length = bisect_right(range(1, 1 + len(word[:MOST_A_LINE])), width, key=lambda n: font.getlength(word[:n]))
+            length = max(1, length)
+            yield word[:length]
+            word = word[length:]
+
+
 def _cut(text: str, font: Font, width: float) -> str:
-    text = text[:400]  # nothing longer fits in a line
+    text = text[:MOST_A_LINE]
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"{text}...") > width:

@@ -17,6 +17,8 @@ from stream.sources.detached import Detached, Ended, OutOfTime
 
 FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 
+GOODBYE = 1.0  # seconds for the picture at hand to come and the device to be closed; a driver that hangs is left behind
+
 Open = Callable[[str, str, dict[str, str]], av.container.InputContainer]
 """(device, format, options): av.open, or what a test puts in its place."""
 
@@ -75,6 +77,8 @@ class CameraSource:
             return
         finally:
             reading.close()
+            if self._closed.is_set():  # whoever opens the device next finds it free
+                reading.join(GOODBYE)
 
     def close(self) -> None:
         """Returns at once, even while the driver hangs."""

@@ -32,6 +32,7 @@ from stream.sources.redaction import redact
 log = logging.getLogger(__name__)
 
 RECORDINGS = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp"})
+GOODBYE = 1.0  # seconds for the read at hand to end and the server to be told; a read that hangs is left behind
 NO_PICTURE = 30.0  # seconds in which data came but no picture; a keyframe every 20 s is the rarest seen
 
 # What an address may lead to. A playlist from the network must not open files of this machine.
@@ -80,6 +81,8 @@ class NetworkSource:
             yield from self._frames(reading)
         finally:
             reading.close()
+            if self._closed.is_set():  # the process may be about to end, and the camera would keep its viewer's place
+                reading.join(GOODBYE)
 
     def close(self) -> None:
         """Returns at once, even while a read hangs."""

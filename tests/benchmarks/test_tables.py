@@ -1,15 +1,20 @@
-"""README tells what was measured last."""
+"""RESULTS.md and README tell what was measured last."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from benchmarks.figures import Result, age, boxes, lost_boxes, tokens
 from benchmarks.tables import (
+    FIVE,
     MARKED,
     README,
+    REPORT,
     RESULTS,
     TABLES,
     latency_cpu,
@@ -20,17 +25,29 @@ from benchmarks.tables import (
 )
 
 
-def test_no_table_of_the_readme_is_stale() -> None:
-    text = README.read_text()
+@pytest.mark.parametrize("document", [README, REPORT], ids=lambda document: document.name)
+def test_no_table_is_stale(document: Path) -> None:
+    text = document.read_text()
 
     assert written(text) == text, "a result changed: run `python -m benchmarks.tables`"
 
 
-def test_every_table_is_in_the_readme_and_every_mark_has_one() -> None:
-    marks = [match["name"] for match in MARKED.finditer(README.read_text())]
+def test_every_table_is_in_the_report_and_the_readme_has_its_five_figures() -> None:
+    marks = [match["name"] for match in MARKED.finditer(REPORT.read_text())]
 
     assert sorted(marks) == sorted(TABLES)
     assert all((RESULTS / f"{name.partition('#')[0]}.json").exists() for name in marks)
+    assert [match["name"] for match in MARKED.finditer(README.read_text())] == [FIVE]
+
+
+def test_the_readme_stays_short_enough_to_be_read() -> None:
+    assert len(README.read_text().splitlines()) <= 220
+
+
+def test_pictures_of_the_readme_are_there() -> None:
+    sources = re.findall(r'<img src="([^"]+)"', README.read_text())
+
+    assert sources and all((README.parent / source).is_file() for source in sources)
 
 
 def test_another_figure_makes_another_table(tmp_path: Path) -> None:
@@ -88,3 +105,24 @@ def test_a_target_that_was_missed_is_said_to_be() -> None:
     assert "| 1.19 | 20%, reached |" in table and "| 0.79 | 20%, missed |" in table
     assert "| +2.4% of their time |  | 2%, missed |" in table
     assert "2%, reached" in prediction_cpu({"predictions": [], "clocks": {"median": 0.996}})
+
+
+def test_the_fastest_other_engine_stands_beside_our_speed() -> None:
+    def peer(name: str, speed: float, unavailable: str | None = None) -> dict[str, object]:
+        return {"name": name, "decode_tps": speed, "unavailable": unavailable}
+
+    rows = [peer("transformers", 3.0), peer("ours", 10.0), peer("quick", 20.0), peer("absent", 99.0, "no compiler")]
+
+    assert tokens(rows)[1:] == ("10.0", "3.0 transformers in bfloat16; 20.0 quick, the fastest")
+
+
+def test_a_missed_target_is_said_in_the_readme_too() -> None:
+    pocket = {"figures": {"mean_iou": 0.7}, "targets": {"mean_iou": 0.75}}
+
+    assert boxes(pocket)[1:] == ("0.70", "target 0.75, missed")
+
+
+@pytest.mark.parametrize("figure", [age, lost_boxes, tokens])
+def test_a_figure_whose_row_is_gone_is_an_error_and_not_an_old_number(figure: Callable[[list[Result]], object]) -> None:
+    with pytest.raises(LookupError):
+        figure([])

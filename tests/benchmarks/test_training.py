@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from benchmarks.pocket.batches import IGNORE, PREFIX, QUESTION, Batch, Plan, make_batch
 from benchmarks.pocket.folder import TOKEN_ID, read_tokenizer, train_tokenizer
 from benchmarks.pocket.train import _point_loss, _visible, attention
-from edge.engine import positions
-from edge.engine.prompt import stream_prefix, stream_suffix
+from edge.engine.prompt import prompt_positions, stream_prefix, stream_suffix
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
+from edge.models.qwen2_vl.layout import LAYOUT
 from stream.sources.synthetic import SHAPES
 
 PLAN = Plan(batch=4, questions=5, groups=((2, 1.0),), sizes=(((112, 140), 1.0),))
@@ -33,11 +33,11 @@ def test_a_batch_is_a_function_of_its_seed(batch: Batch) -> None:
 def test_training_sees_what_the_engine_asks(batch: Batch) -> None:
     """Prefix, question and positions are those of a stream's context, token by token."""
     tokenizer = Tokenizer.load(POCKET)
-    assert tokenizer.encode(PREFIX).tolist() == stream_prefix(tokenizer).tolist()
+    assert tokenizer.encode(PREFIX).tolist() == stream_prefix(tokenizer, LAYOUT).tolist()
     question = QUESTION.format("Is anything moving?")
-    assert tokenizer.encode(question).tolist() == stream_suffix(tokenizer, "Is anything moving?").tolist()
-    prefix, video = len(stream_prefix(tokenizer)), 2 * 4 * 5
-    expected = positions.prompt([prefix, (2, 4, 5), 8])
+    assert tokenizer.encode(question).tolist() == stream_suffix(tokenizer, LAYOUT, "Is anything moving?").tolist()
+    prefix, video = len(stream_prefix(tokenizer, LAYOUT)), 2 * 4 * 5
+    expected = prompt_positions(LAYOUT, [prefix, (2, 4, 5), 8])
     assert np.array_equal(batch.positions[:, 0, : prefix + video + 8].numpy(), expected)
     assert (batch.tokens[0, prefix : prefix + video] == TOKEN_ID["<|video_pad|>"]).all()
 

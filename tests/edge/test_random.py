@@ -12,12 +12,11 @@ import torch
 import edge
 from edge import cli
 from edge.cli.terminal import MODEL_FAILED
-from edge.engine import positions
 from edge.engine.engine import Engine
 from edge.errors import ModelNotFound
-from edge.models.qwen2_vl.config import parse_config
+from edge.models.architecture import parse_config, published_content
+from edge.models.qwen2_vl.layout import LAYOUT
 from edge.models.qwen2_vl.model import Qwen2VL
-from edge.models.qwen2_vl.shapes import published_config
 from edge.models.random import write_random_folder
 from quantize.errors import BadVariant, OutputFailed
 
@@ -28,7 +27,7 @@ PUBLISHED_PARAMETERS = {"2b": 2_208_985_600, "7b": 8_291_375_616}
 @pytest.mark.parametrize("shape", PUBLISHED_PARAMETERS)
 def test_shapes_have_as_many_parameters_as_published(shape: str) -> None:
     with torch.device("meta"):
-        model = Qwen2VL(parse_config(published_config(shape)))
+        model = Qwen2VL(parse_config(published_content(shape)))
 
     assert sum(weight.numel() for weight in model.parameters()) == PUBLISHED_PARAMETERS[shape]
 
@@ -130,4 +129,4 @@ def _logits(engine: Engine) -> np.ndarray:
     runner = engine.runner
     seen = runner.encode(np.full((2, 56, 56, 3), 100, dtype=np.uint8))
     cache = runner.cache(16)
-    return runner.extend(cache, seen, positions.group(0, 0, 2, 2), rows=4).logits()
+    return runner.extend(cache, seen, LAYOUT.group_positions(0, 0, 2, 2), rows=4).logits()

@@ -27,7 +27,7 @@ from edge.commands.verify import verify_folder
 from edge.engine.sampling import Sampling
 from edge.errors import ModelUnreadable, WrongArchitecture
 from edge.hub import POCKET
-from edge.models.qwen2_vl.config import parse_config
+from edge.models.architecture import parse_config
 from edge.models.qwen2_vl.model import Qwen2VL
 from quantize import calibrate
 from quantize.checkpoint import Checkpoint

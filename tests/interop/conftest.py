@@ -19,7 +19,7 @@ from edge.calibration.prompts import PromptBuilder, synthetic_examples
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
 from edge.media.limits import Limits
-from edge.models.qwen2_vl.config import read_config
+from edge.models.architecture import read_config
 from quantize.checkpoint import Checkpoint
 
 Layer = tuple[Tensor, Tensor]  # a weight (n, k), and inputs (rows, k)

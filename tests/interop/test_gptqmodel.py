@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from edge.cache import KVCache
 from edge.calibration.prompts import CalibrationExample, CalibrationPrompt, PromptBuilder
 from edge.commands.quantize import QuantizeOptions, quantize_model
-from edge.engine import positions
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
-from edge.models.qwen2_vl.config import read_config
+from edge.models.architecture import read_config
+from edge.models.qwen2_vl.layout import LAYOUT
 from edge.models.qwen2_vl.model import Qwen2VL
 from edge.models.qwen2_vl.patches import normalize, patchify
 from edge.models.weights import load_model
@@ -384,7 +384,7 @@ def seen(kind: str, pairs: NDArray[np.uint8], question: str, answer: str) -> Cal
 
 def said(text: str) -> CalibrationPrompt:
     tokens = Tokenizer.load(POCKET).encode(text)
-    return CalibrationPrompt((), tokens, positions.text(0, len(tokens)), np.zeros(len(tokens), dtype=bool))
+    return CalibrationPrompt((), tokens, LAYOUT.text_positions(0, len(tokens)), np.zeros(len(tokens), dtype=bool))
 
 
 ANSWER = "A small red circle moves left. A large blue square stands still."
@@ -401,8 +401,8 @@ def our_logits(model: Qwen2VL, prompt: CalibrationPrompt) -> Tensor:
     if prompt.groups:
         pictures = model.encode(torch.from_numpy(np.stack(prompt.groups))).flatten(0, 1)
         x = x.masked_scatter(torch.from_numpy(prompt.vision)[:, None], pictures)
-    cache = KVCache(model.config.language, len(x), x.dtype, CPU)
-    return model.logits(model.extend(cache, x, torch.from_numpy(prompt.positions)))
+    cache = KVCache(model.config.cache_shape, len(x), x.dtype, CPU)
+    return model.logits(model.extend([(cache, len(x))], x, torch.from_numpy(prompt.positions)))
 
 
 @torch.inference_mode()

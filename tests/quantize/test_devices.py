@@ -24,7 +24,7 @@ from edge.calibration.prompts import CalibrationExample, CalibrationPrompt, Prom
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
 from edge.kernels.reference import Reference
-from edge.models.qwen2_vl.config import read_config
+from edge.models.architecture import read_config
 from quantize import calibrate
 from quantize.calibrate import quantize_block
 from quantize.checkpoint import Checkpoint

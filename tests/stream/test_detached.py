@@ -81,3 +81,18 @@ def test_the_reader_runs_one_item_ahead_only() -> None:
         assert reading.next(LONG) == expected
     assert len(made) <= 6
     reading.close()
+
+
+def test_after_close_one_can_wait_for_the_goodbyes() -> None:
+    gone = threading.Event()
+
+    def read() -> Generator[int, None, None]:
+        try:
+            yield from range(1000)
+        finally:
+            gone.set()
+
+    reading = Detached(read, "reading")
+    reading.close()
+    reading.join(LONG)
+    assert gone.is_set()

@@ -1,8 +1,11 @@
+import contextlib
 import io
 import json
+import os
 import time
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
 
 import av
 import numpy as np
@@ -10,11 +13,11 @@ import pytest
 from rich.console import Console
 
 from stream.event import Box, Event
-from stream.sinks import SINKS, SinkUnwritable
-from stream.sinks.draw import MAX_WIDTH, PALETTE, Sheet
+from stream.sinks import SINKS, ReaderGone, SinkUnwritable
+from stream.sinks.draw import BAR, MAX_WIDTH, PALETTE, Sheet
 from stream.sinks.jsonl import JsonlSink
 from stream.sinks.overlay import OverlaySink
-from stream.sinks.stdout import StdoutSink, line, stream_time, when
+from stream.sinks.stdout import PipeConsole, StdoutSink, line, stream_time, when
 
 EVENT = Event(
     stream="door",
@@ -30,6 +33,7 @@ EVENT = Event(
     boxes=(Box("circle", 0.2, 0.3, 0.5, 0.8),),
 )
 PICTURE = np.full((120, 160, 3), 90, np.uint8)
+NOISE = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
 
 
 def at(end, **changes):
@@ -92,6 +96,17 @@ def test_json_lines_are_whole_events():
     text = printed(lambda console: StdoutSink(json=True, console=console), EVENT, long)
 
     assert [Event.from_dict(json.loads(row)) for row in text.splitlines()] == [EVENT, long]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_reader_that_has_gone_is_told_apart_from_an_error(as_json):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with contextlib.suppress(BrokenPipeError), open(writing, "w", buffering=1) as pipe:
+        sink = StdoutSink(as_json, PipeConsole(file=pipe))
+        for say in (lambda: sink.publish(EVENT, PICTURE), sink.close):
+            with pytest.raises(ReaderGone):
+                say()
 
 
 @pytest.mark.parametrize(
@@ -191,7 +206,7 @@ def test_the_same_time_twice_still_gives_a_readable_file(tmp_path):
     assert len(pictures(sink.path)) == 3
 
 
-def test_a_picture_that_cannot_be_drawn_does_not_spoil_the_file(tmp_path):
+def test_a_picture_that_cannot_be_drawn_costs_itself_alone(tmp_path):
     sink = OverlaySink(tmp_path / "seen.mp4")
     sink.publish(at(1.5), PICTURE)
     sink.publish(at(2.5), np.zeros((0, 0, 3), np.uint8))
@@ -201,14 +216,52 @@ def test_a_picture_that_cannot_be_drawn_does_not_spoil_the_file(tmp_path):
     sink.close()
     sink.close()
 
-    assert len(pictures(sink.path)) == 2
+    assert [round(time) for time, _ in pictures(sink.path)] == [0, 2, 3]
 
 
 def test_a_video_of_nothing_leaves_no_file(tmp_path):
     sink = OverlaySink(tmp_path / "seen.mp4")
+    assert not sink.path.exists()
     sink.close()
 
     assert not sink.path.exists()
+
+
+def test_an_older_video_stays_until_there_is_a_picture_to_replace_it(tmp_path):
+    path = tmp_path / "seen.mp4"
+    path.write_text("the video of yesterday")
+    OverlaySink(path).close()
+    sink = OverlaySink(path)
+    sink.publish(at(1.5), PICTURE)
+
+    assert path.read_text() == "the video of yesterday"
+
+    sink.close()
+    assert len(pictures(path)) == 1
+
+
+def test_a_full_disk_is_said_when_it_is_full_and_costs_the_newest_pictures_only(tmp_path, largest_file):
+    sink = OverlaySink(tmp_path / "seen.mp4")
+    refused = []
+
+    def publish(number):
+        try:
+            sink.publish(at(number), NOISE)
+        except SinkUnwritable as error:
+            refused.append(error)
+
+    with largest_file(300_000):
+        published = next(number for number in count(1) if publish(number) or refused)
+        shown = len(pictures(sink.path))
+        publish(published + 1)
+    with pytest.raises(SinkUnwritable):
+        sink.close()
+
+    assert published > 4
+    assert shown >= published - 3  # one not yet drawn, one whose end was not known, one for which there was no room
+    assert len(pictures(sink.path)) == shown
+    assert len(refused) == 2
+    assert "seen.mp4: the disk took no more (File too large)" in str(refused[0])
 
 
 def test_one_colour_per_label_and_words_that_fit():
@@ -220,6 +273,17 @@ def test_one_colour_per_label_and_words_that_fit():
     assert (sheet.width, sheet.height) == (448, 336)
     assert (sheet.draw(PICTURE, [many, EVENT]) == first).all()
     assert (PICTURE == 90).all()  # what it was given is left as it was
+
+
+def test_a_sentence_without_spaces_is_broken_into_lines_and_not_cut():
+    sheet = Sheet(PICTURE, 1)
+    short, long = (sheet.draw(PICTURE, [replace(EVENT, text="x" * num, boxes=())]) for num in (30, 80))
+    first, second = (sheet.height + sheet.margin + sheet.line_height * line for line in (1, 2))
+    right = sheet.width // 2
+
+    assert (short[second : second + sheet.line_height, right:] == BAR).all()
+    assert (long[second : second + sheet.line_height, :right] != BAR).any()
+    assert (long[first : first + sheet.line_height, right:] != BAR).any()
 
 
 def test_huge_pictures_are_made_smaller():

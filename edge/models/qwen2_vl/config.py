@@ -6,14 +6,13 @@ transformers 5. Fields keep the names that config.json gives them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
-from edge.errors import ModelUnreadable, WrongArchitecture
-from quantize.quantization_config import with_quantization
+from edge.errors import ModelUnreadable
+from edge.models.family import Family
+from edge.models.qwen2_vl import QWEN2_VL
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +65,30 @@ class Config:
     dtype: str  # how the weights want to be computed with: "bfloat16", "float32" ...
     quantization: Mapping[str, Any] | None = field(default=None, hash=False)  # as config.json has it
 
+    @property
+    def family(self) -> Family:
+        return QWEN2_VL
 
-def read_config(folder: Path) -> Config:
-    """The config of a model folder. Raises ModelUnreadable, WrongArchitecture."""
-    path = folder / "config.json"
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ModelUnreadable(f"{folder} holds no config.json. Is it a Hugging Face model folder?") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelUnreadable(f"{path} cannot be read: {error}. Fetch the file again.") from None
-    return parse_config(with_quantization(folder, content), origin=str(path))
+    @property
+    def cell(self) -> int:
+        return self.vision.patch_size * self.vision.spatial_merge_size
+
+    @property
+    def vocab_size(self) -> int:
+        return self.language.vocab_size
+
+    @property
+    def max_positions(self) -> int:
+        return self.language.max_position_embeddings
+
+    @property
+    def cache_shape(self) -> tuple[int, int, int]:
+        language = self.language
+        return language.num_hidden_layers, language.num_key_value_heads, language.head_dim
 
 
 def parse_config(content: dict[str, Any], origin: str = "config") -> Config:
-    """A Config from the content of a config.json. Raises WrongArchitecture, ModelUnreadable."""
-    if not isinstance(content, dict):
-        raise ModelUnreadable(f"{origin} holds no JSON object.")
-    architecture = content.get("model_type")
-    if architecture != "qwen2_vl":
-        raise WrongArchitecture(
-            f"{origin} describes a {architecture!r} model; this engine runs 'qwen2_vl' "
-            "(Qwen2-VL 2B and 7B, and checkpoints made from them)."
-        )
+    """A Config from the content of a config.json of this family. Raises ModelUnreadable."""
     text = {**content, **(content.get("text_config") or {})}
     try:
         config = Config(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from edge.models.costs import Cost, Weights
 from edge.models.qwen2_vl.config import Config, VisionConfig
 
+FLOAT = 4  # bytes of a float32
+
 
 class Qwen2VLCosts:
     """Of one model in one variant."""
@@ -49,8 +51,18 @@ class Qwen2VLCosts:
 
     def tokens(self, height: int, width: int) -> int:
         """Of one group."""
-        cell = self.config.vision.patch_size * self.config.vision.spatial_merge_size
+        cell = self.config.cell
         return (height // cell) * (width // cell)
+
+    def activation_bytes(self, height: int, width: int, itemsize: int) -> int:
+        """The larger of the vision tower's and the language model's, each at its widest layer, and a row of logits."""
+        vision, language = self.config.vision, self.config.language
+        patches = (height // vision.patch_size) * (width // vision.patch_size)
+        pixels = 2 * patches * vision.patch_dim * FLOAT  # normalized, and in order
+        tower = pixels + patches * itemsize * round((2 + 3 * vision.mlp_ratio) * vision.embed_dim)
+        prefill = self.tokens(height, width) * itemsize * (3 * language.intermediate_size + 2 * language.hidden_size)
+        logits = language.vocab_size * (itemsize + FLOAT)
+        return max(tower, prefill) + logits
 
 
 def _block_weights(vision: VisionConfig) -> int:

@@ -6,17 +6,17 @@ masked batch when training.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edge.attention import Attend
 from edge.models.qwen2_vl.config import LanguageConfig
 from edge.models.qwen2_vl.rope import language_angles, rotate
 
-Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-"""(layer, q (batch, heads, n, dim), k and v (batch, kv_heads, n, dim)) to (batch, heads, n, dim)."""
+FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
+"""Projections of one input that loading makes into one, so that a step has fewer and larger products. Checkpoints,
+calibration and training know the parts only."""
 
 
 class LanguageModel(nn.Module):
@@ -66,12 +66,20 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(config.hidden_size, kv_width)
         self.v_proj = nn.Linear(config.hidden_size, kv_width)
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.qkv_proj: nn.Module | None = None  # in the place of the three, once they are fused
+        self.widths = (config.hidden_size, kv_width, kv_width)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
-        q, k, v = (self._heads(proj(x)) for proj in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = map(self._heads, self._project(x))
         out = attend(self.index, rotate(q, cos, sin), rotate(k, cos, sin), v)
         projected: Tensor = self.o_proj(out.transpose(1, 2).flatten(2))
         return projected
+
+    def _project(self, x: Tensor) -> tuple[Tensor, ...]:
+        if self.qkv_proj is None:
+            return self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        projected: Tensor = self.qkv_proj(x)
+        return tuple(projected.split(self.widths, dim=-1))
 
     def _heads(self, x: Tensor) -> Tensor:
         heads: Tensor = x.unflatten(-1, (-1, self.head_dim))
@@ -84,10 +92,18 @@ class Mlp(nn.Module):
         self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
         self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.gate_up_proj: nn.Module | None = None  # in the place of the two, once they are fused
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate, up = self._project(x)
+        out: Tensor = self.down_proj(F.silu(gate) * up)
         return out
+
+    def _project(self, x: Tensor) -> tuple[Tensor, ...]:
+        if self.gate_up_proj is None:
+            return self.gate_proj(x), self.up_proj(x)
+        projected: Tensor = self.gate_up_proj(x)
+        return tuple(projected.chunk(2, dim=-1))
 
 
 class RMSNorm(nn.Module):

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edge.attention import attention_over
 from edge.cache import KVCache
+from edge.models.architecture import Network
 from edge.models.qwen2_vl.config import Config
-from edge.models.qwen2_vl.language import LanguageModel
+from edge.models.qwen2_vl.language import FUSED, LanguageModel
 from edge.models.qwen2_vl.patches import normalize, patchify
 from edge.models.qwen2_vl.vision import VisionTower
 
 
-class Qwen2VL(nn.Module):
+class Qwen2VL(Network):
+    visual: VisionTower
+    model: LanguageModel
+    fused = FUSED
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         self.visual = VisionTower(config.vision)
         self.model = LanguageModel(config.language)
-        self.lm_head: nn.Module | None = (  # None: the embedding's matrix, as it is
+        self.lm_head = (  # None: the embedding's matrix, as it is
             None
             if config.tie_word_embeddings
             else nn.Linear(config.language.hidden_size, config.language.vocab_size, bias=False)
@@ -36,10 +44,13 @@ class Qwen2VL(nn.Module):
         embeddings: Tensor = self.model.embed_tokens(tokens)
         return embeddings
 
-    def extend(self, cache: KVCache, x: Tensor, positions: Tensor) -> Tensor:
-        """Append embeddings (n, hidden) at positions (3, n) to the cache; returns hidden states (n, hidden)."""
-        hidden: Tensor = self.model(x[None], positions, cache.attend)[0]
-        cache.advance(x.shape[0])
+    def extend(self, sequences: Sequence[tuple[KVCache, int]], x: Tensor, positions: Tensor) -> Tensor:
+        """Append embeddings (n, hidden) at positions (3, n) to the caches, so many rows to each in turn; returns hidden
+        states (n, hidden)."""
+        attend = attention_over(sequences, self.config.language.num_attention_heads)
+        hidden: Tensor = self.model(x[None], positions, attend)[0]
+        for cache, num_rows in sequences:
+            cache.advance(num_rows)
         return hidden
 
     def logits(self, hidden: Tensor) -> Tensor:

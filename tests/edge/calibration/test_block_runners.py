@@ -11,7 +11,7 @@ from edge.calibration.block_runners import CalibrationSetup, make_block_runners
 from edge.calibration.prompts import CalibrationExample, CalibrationPrompt, PromptBuilder
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
-from edge.models.qwen2_vl.config import read_config
+from edge.models.architecture import read_config
 from edge.models.weights import load_model
 from quantize.checkpoint import Checkpoint
 from quantize.layer_names import official_name
@@ -32,8 +32,8 @@ def test_block_by_block_equals_the_model_whole(prompt: CalibrationPrompt) -> Non
         x = model.embed(torch.from_numpy(prompt.tokens))
         seen = model.encode(torch.from_numpy(np.stack(prompt.groups))).flatten(0, 1)
         x = x.masked_scatter(torch.from_numpy(prompt.vision)[:, None], seen)
-        cache = KVCache(CONFIG.language, len(x), torch.float64, CPU)
-        expected = model.extend(cache, x, torch.from_numpy(prompt.positions))
+        cache = KVCache(CONFIG.cache_shape, len(x), torch.float64, CPU)
+        expected = model.extend([(cache, len(x))], x, torch.from_numpy(prompt.positions))
 
         checkpoint = Checkpoint(POCKET)
         names = [official_name(name) for name in checkpoint.files]

@@ -17,12 +17,12 @@ from edge.calibration.prompts import (
     folder_examples,
     synthetic_examples,
 )
-from edge.engine import positions
-from edge.engine.prompt import stream_prefix, stream_suffix
+from edge.engine.prompt import prompt_positions, stream_prefix, stream_suffix
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
 from edge.media.limits import Limits
-from edge.models.qwen2_vl.config import read_config
+from edge.models.architecture import read_config
+from edge.models.qwen2_vl.layout import LAYOUT
 from quantize.errors import NothingToCalibrate
 from stream.clip import write_clip
 from stream.sources.synthetic import Scene
@@ -44,13 +44,13 @@ def shown(builder: PromptBuilder) -> list[CalibrationPrompt]:
 def test_a_prompt_is_laid_out_as_a_stream_asks_it(builder: PromptBuilder) -> None:
     example = next(synthetic_examples(1, 0, LIMITS, MAX_PIXELS))
     prompt, tokenizer = builder.build(example), builder.tokenizer
-    prefix, suffix = stream_prefix(tokenizer), stream_suffix(tokenizer, example.question)
+    prefix, suffix = stream_prefix(tokenizer, LAYOUT), stream_suffix(tokenizer, LAYOUT, example.question)
     rows, columns = (side // 28 for side in example.groups[0].shape[1:3])
     video, answer = len(example.groups) * rows * columns, tokenizer.encode(f"{example.answer}<|im_end|>")
     assert prompt.tokens[~prompt.vision].tolist() == [*prefix, *suffix, *answer]
     assert prompt.vision.nonzero()[0].tolist() == list(range(len(prefix), len(prefix) + video))
     parts = [len(prefix), (len(example.groups), rows, columns), len(suffix), len(answer)]
-    assert np.array_equal(prompt.positions, positions.prompt(parts))
+    assert np.array_equal(prompt.positions, prompt_positions(LAYOUT, parts))
 
 
 def test_equal_seeds_show_the_same_and_others_something_else(

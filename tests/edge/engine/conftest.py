@@ -16,6 +16,7 @@ from tokenizers import Tokenizer as Backend
 
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
+from edge.models.qwen2_vl.layout import LAYOUT
 from edge.runners import Facts
 from stream.frame import Group
 
@@ -160,12 +161,16 @@ def make_runner(tokenizer: Tokenizer) -> Callable[..., FakeRunner]:
         facts = Facts(
             name="fake",
             variant="none",
+            is_quantized=False,
+            dtype="none",
+            weight_bytes=0,
             vocab_size=max(special.values()) + 1,
             max_positions=max_positions,
             image_token=special["<|image_pad|>"],
             video_token=special["<|video_pad|>"],
             stop_tokens=(special["<|im_end|>"], special["<|endoftext|>"]),
             cell=28,
+            layout=LAYOUT,
         )
         return FakeRunner(facts)
 

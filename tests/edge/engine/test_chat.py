@@ -11,6 +11,7 @@ from edge.engine.prompt import Slot, lay_out
 from edge.engine.sampling import Sampling
 from edge.errors import BadMessage, PromptTooLong
 from edge.media.limits import Limits, PixelLimits
+from edge.models.qwen2_vl.layout import LAYOUT
 from stream.errors import BadPicture
 
 LIMITS = Limits(PixelLimits(28 * 28, 200 * 200), PixelLimits(28 * 28, 200 * 200))
@@ -92,7 +93,7 @@ def extended(runner) -> list[tuple[str, int]]:
 def test_a_conversation_is_written_part_by_part(engine, runner, tokenizer) -> None:
     messages = [user(text("See:"), video(frames=3), picture(9), text("What?"))]
     engine.chat(messages).close()
-    parts = [p for p in lay_out(tokenizer, read(messages, LIMITS).messages)]
+    parts = [p for p in lay_out(tokenizer, LAYOUT, read(messages, LIMITS).messages)]
     num_text = [len(part) for part in parts if not isinstance(part, Slot)]
 
     expected = [("text", num_text[0]), ("group", 6), ("group", 6), ("text", num_text[1]), ("group", 6)]
@@ -238,7 +239,7 @@ def test_an_engine_has_the_names_of_its_model(engine, runner, tokenizer) -> None
 
 
 def test_an_engine_opens_contexts_as_sessions_need_them(engine, make_group) -> None:
-    from stream.session import Engine as WhatASessionNeeds
+    from stream.asking import Engine as WhatASessionNeeds
 
     needed: WhatASessionNeeds = engine
     context = needed.open(4)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,13 +11,14 @@ from edge.engine.context import ROOM_FOR_QUESTION, Context
 from edge.engine.prompt import stream_prefix, stream_suffix
 from edge.engine.sampling import Sampling
 from edge.errors import NothingSeen, PromptTooLong
+from edge.models.qwen2_vl.layout import LAYOUT, Qwen2VLLayout
 
 GROUP = 6  # tokens of a group of 56 x 84
 
 
 @pytest.fixture
 def prefix(tokenizer) -> int:
-    return len(stream_prefix(tokenizer))
+    return len(stream_prefix(tokenizer, LAYOUT))
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def test_an_answer_leaves_nothing_behind(runner, context, make_group, tokenizer,
 
 
 def test_the_question_comes_after_the_video_where_training_put_it(runner, context, make_group, tokenizer, prefix):
-    suffix = len(stream_suffix(tokenizer, "What?"))
+    suffix = len(stream_suffix(tokenizer, LAYOUT, "What?"))
     for index in range(4):
         context.append(make_group(index))
         context.answer("What?")
@@ -302,7 +305,7 @@ def test_usage_counts_what_was_in_memory(context, make_group, prefix, tokenizer)
     context.append(make_group(0))
     usage = context.answer("What?").usage
 
-    assert usage.text_tokens == prefix + len(stream_suffix(tokenizer, "What?"))
+    assert usage.text_tokens == prefix + len(stream_suffix(tokenizer, LAYOUT, "What?"))
     assert (usage.visual_tokens, usage.reused_tokens) == (GROUP, prefix + GROUP)
 
 
@@ -320,3 +323,55 @@ def test_pictures_that_a_source_writes_over_are_not_mistaken_for_unchanged_ones(
         context.append(group)
 
     assert len(runner.named("encode")) == 2
+
+
+class Timestamped(Qwen2VLLayout):
+    """A family that writes the time before each group, as Qwen3-VL does: each group is then a visual of its own."""
+
+    def text_before_group(self, seconds: float) -> str:
+        return f"<{seconds:.1f} seconds>"
+
+
+def test_a_family_may_write_text_between_groups(make_runner, make_group, tokenizer) -> None:
+    runner = make_runner()
+    runner.facts = replace(runner.facts, layout=Timestamped())
+    context = Context(runner, tokenizer, max_groups=2)
+    for index in range(3):  # the third begins the window anew, with the second
+        context.append(make_group(index))
+    before = len(tokenizer.encode("<0.5 seconds>"))
+    start = len(stream_prefix(tokenizer, LAYOUT))
+    cache = runner.caches[-1]
+
+    assert cache.length == start + 2 * (before + 6)
+    first, second = [call for call in runner.named("extend") if call[1] == "group"][-2:]
+    assert first[5] == start + before
+    assert second[5] == first[5] + 3 + before  # three columns are the largest side
+    "".join(context.answer("What?"))
+    fresh = Context(runner, tokenizer, max_groups=2)
+    for index in (1, 2):
+        fresh.append(make_group(index))
+    assert runner.caches[-1].entries == cache.entries[: start + 2 * (before + 6)]
+
+
+def test_a_closed_context_holds_nothing_and_may_begin_anew(runner, make_group, tokenizer) -> None:
+    context = Context(runner, tokenizer, max_groups=2)
+    context.append(make_group(0))
+    context.close()
+    assert context.window is None
+    with pytest.raises(NothingSeen):
+        context.answer("What?")
+    context.append(make_group(5))
+    assert context.window is not None and context.window.first == 5
+
+
+def test_a_closed_context_holds_nothing_and_its_last_reply_is_over(runner, context, make_group) -> None:
+    context.append(make_group(0))
+    reply = context.answer("What?")
+    context.close()
+    context.close()
+
+    assert context.window is None
+    with pytest.raises(NothingSeen):
+        context.answer("What?")
+    with pytest.raises(RuntimeError, match="is over"):
+        reply.read()

@@ -66,7 +66,7 @@ def test_a_reply_is_computed_only_as_far_as_it_is_read(reply_of) -> None:
     pieces = iter(reply)
     first = next(pieces)
 
-    assert reply.asked.prediction.written == []
+    assert reply.prefill.prediction.written == []
     assert reply.text == first
 
 
@@ -129,7 +129,7 @@ def test_an_abandoned_reply_ends_and_says_so_once(reply_of) -> None:
         break
     reply.close()
 
-    assert ends == ["length"]
+    assert ends == ["cancelled"]
     assert list(reply) == []
 
 

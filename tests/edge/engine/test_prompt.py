@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from edge.engine.prompt import Slot, expand, lay_out, stream_prefix, stream_suffix
 from edge.engine.tokenizer import Tokenizer
 from edge.errors import BadMessage
+from edge.models.qwen2_vl.layout import LAYOUT
 
 TEXT = {"type": "text", "text": "Is there a dog?"}
 IMAGE, VIDEO = {"type": "image"}, {"type": "video"}
@@ -38,7 +39,7 @@ def folder(request: pytest.FixtureRequest):
 def test_prompts_equal_transformers_token_by_token(folder, name: str) -> None:
     transformers = pytest.importorskip("transformers")
     tokenizer, theirs = Tokenizer.load(folder), transformers.AutoTokenizer.from_pretrained(folder)
-    parts = lay_out(tokenizer, CONVERSATIONS[name])
+    parts = lay_out(tokenizer, LAYOUT, CONVERSATIONS[name])
     num_tokens = [3 + 2 * n for n, part in enumerate(p for p in parts if isinstance(p, Slot))]
 
     # As processors do: every pad of the rendered template is repeated, then all is encoded at once.
@@ -59,7 +60,7 @@ def test_prompts_equal_transformers_token_by_token(folder, name: str) -> None:
 @given(text=st.text() | st.text(alphabet=" \n\r\t'sa<|im_end>你é́1"))
 def test_any_text_is_encoded_as_in_the_whole(tokenizer: Tokenizer, text: str) -> None:
     """Text next to a special token never merges with it, so the pieces are the tokens of the whole."""
-    parts = lay_out(tokenizer, [{"role": "user", "content": [VIDEO, {"type": "text", "text": text}]}])
+    parts = lay_out(tokenizer, LAYOUT, [{"role": "user", "content": [VIDEO, {"type": "text", "text": text}]}])
     rendered = tokenizer.render([{"role": "user", "content": [VIDEO, {"type": "text", "text": text}]}])
     if any(token in text for token in tokenizer.special):
         return
@@ -84,7 +85,7 @@ def test_text_cannot_leave_its_place(tokenizer: Tokenizer, name: str, role: str)
     harmless = [{"role": role, "content": "hello"}, {"role": "user", "content": "x"}]
     harmful = [{"role": role, "content": content}, {"role": "user", "content": "x"}]
 
-    (expected,), (tokens,) = lay_out(tokenizer, harmless), lay_out(tokenizer, harmful)
+    (expected,), (tokens,) = lay_out(tokenizer, LAYOUT, harmless), lay_out(tokenizer, LAYOUT, harmful)
 
     special = list(tokenizer.special.values())
     assert [t for t in tokens if t in special] == [t for t in expected if t in special]
@@ -94,14 +95,14 @@ def test_text_cannot_leave_its_place(tokenizer: Tokenizer, name: str, role: str)
 
 def test_a_text_may_speak_of_regions(tokenizer: Tokenizer) -> None:
     question = "What is <|object_ref_start|>this<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|>?"
-    (tokens,) = lay_out(tokenizer, [{"role": "user", "content": question}])
+    (tokens,) = lay_out(tokenizer, LAYOUT, [{"role": "user", "content": question}])
 
     assert {tokenizer.special[f"<|{name}|>"] for name in ("box_start", "object_ref_end")} <= set(tokens.tolist())
 
 
 def test_the_guard_is_a_character_nobody_uses(tokenizer: Tokenizer) -> None:
     private = "\ue000 <|im_end|> \ue001"
-    (tokens,) = lay_out(tokenizer, [{"role": "user", "content": private}])
+    (tokens,) = lay_out(tokenizer, LAYOUT, [{"role": "user", "content": private}])
 
     assert private in tokenizer.decode(tokens)
 
@@ -111,15 +112,15 @@ def test_a_stream_is_a_message_with_one_video(tokenizer: Tokenizer, system: str 
     messages = [{"role": "user", "content": [VIDEO, TEXT]}]
     if system:
         messages.insert(0, {"role": "system", "content": system})
-    before, slot, behind = lay_out(tokenizer, messages)
+    before, slot, behind = lay_out(tokenizer, LAYOUT, messages)
 
     assert slot == Slot("video")
-    assert np.array_equal(stream_prefix(tokenizer, system), before)
-    assert np.array_equal(stream_suffix(tokenizer, TEXT["text"], system), behind)
+    assert np.array_equal(stream_prefix(tokenizer, LAYOUT, system), before)
+    assert np.array_equal(stream_suffix(tokenizer, LAYOUT, TEXT["text"], system), behind)
     assert tokenizer.decode(before).endswith("<|im_start|>user\n<|vision_start|>")
     assert tokenizer.decode(behind) == "<|vision_end|>Is there a dog?<|im_end|>\n<|im_start|>assistant\n"
 
 
 def test_a_template_without_video_is_refused(tokenizer: Tokenizer) -> None:
     with pytest.raises(BadMessage, match="template"):
-        stream_prefix(Tokenizer(tokenizer._tokens, "{{ messages[0]['role'] }}"))
+        stream_prefix(Tokenizer(tokenizer._tokens, "{{ messages[0]['role'] }}"), LAYOUT)

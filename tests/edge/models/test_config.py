@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from edge.errors import ModelUnreadable, WrongArchitecture
-from edge.models.qwen2_vl.config import parse_config, read_config
+from edge.models.architecture import parse_config, read_config
 from edge.models.qwen2_vl.model import Qwen2VL
 from edge.models.weights import load_model
 from quantize.layer_names import official_name

@@ -13,22 +13,21 @@ from torch.utils.flop_counter import FlopCounterMode
 from edge.cache import KVCache
 from edge.commands.quantize import QuantizeOptions, quantize_model
 from edge.hub import POCKET
+from edge.models.architecture import parse_config, planned_weights, published_content, read_config
 from edge.models.costs import Cost, Costs, Weights
 from edge.models.quantized import held_bytes
-from edge.models.qwen2_vl.config import parse_config, read_config
 from edge.models.qwen2_vl.costs import Qwen2VLCosts
 from edge.models.qwen2_vl.model import Qwen2VL
-from edge.models.qwen2_vl.shapes import published_config
 from edge.models.random import random_model, random_plan
 from quantize.checkpoint import Checkpoint
 
 CPU = torch.device("cpu")
 CONFIG = read_config(POCKET)
-B2 = parse_config(published_config("2b"))
+B2 = parse_config(published_content("2b"))
 
 
 def costs_of_2b() -> Costs:
-    return Qwen2VLCosts(B2, Weights.planned(B2, None, torch.bfloat16))
+    return Qwen2VLCosts(B2, planned_weights(B2, None, torch.bfloat16))
 
 
 def test_the_2b_shape_costs_what_its_parts_add_up_to() -> None:
@@ -71,7 +70,7 @@ def model() -> Qwen2VL:
 
 
 def test_the_vision_tower_does_the_operations_that_are_counted(model: Qwen2VL) -> None:
-    expected = Qwen2VLCosts(CONFIG, Weights.planned(CONFIG, None, torch.float32)).vision(112, 168).operations
+    expected = Qwen2VLCosts(CONFIG, planned_weights(CONFIG, None, torch.float32)).vision(112, 168).operations
 
     frames = torch.zeros(1, 2, 112, 168, 3, dtype=torch.uint8)
 
@@ -80,12 +79,14 @@ def test_the_vision_tower_does_the_operations_that_are_counted(model: Qwen2VL) -
 
 @pytest.mark.parametrize(("tokens", "context"), [(24, 0), (24, 100), (1, 50)])
 def test_the_language_model_does_the_operations_that_are_counted(model: Qwen2VL, tokens: int, context: int) -> None:
-    costs = Qwen2VLCosts(CONFIG, Weights.planned(CONFIG, None, torch.float32))
-    cache = KVCache(CONFIG.language, 200, torch.float32, CPU)
+    costs = Qwen2VLCosts(CONFIG, planned_weights(CONFIG, None, torch.float32))
+    cache = KVCache(CONFIG.cache_shape, 200, torch.float32, CPU)
     cache.length = context
 
     def extend() -> None:
-        hidden = model.extend(cache, torch.zeros(tokens, CONFIG.language.hidden_size), torch.zeros(3, tokens))
+        hidden = model.extend(
+            [(cache, tokens)], torch.zeros(tokens, CONFIG.language.hidden_size), torch.zeros(3, tokens)
+        )
         model.logits(hidden[-1:])
 
     # The counter counts the upper half of the mask, too, which nothing needs to compute.
@@ -101,16 +102,16 @@ def test_planned_weights_take_what_they_take_in_memory(variant: str) -> None:
     held = held_bytes(random_model(CONFIG, plan, dtype, CPU))
 
     # A kernel may keep scales wider and rows padded, which for so small a model is a tenth.
-    assert Weights.planned(CONFIG, plan, dtype).nbytes == pytest.approx(held, rel=0.12 if plan else 0)
+    assert planned_weights(CONFIG, plan, dtype).nbytes == pytest.approx(held, rel=0.12 if plan else 0)
 
 
 def test_weights_of_a_variant_on_disk_are_those_that_were_planned(tmp_path: Path) -> None:
     quantize_model(POCKET, "pocket", tmp_path / "out", QuantizeOptions(method="rtn"), "cpu", lambda *_: None)
     config = read_config(tmp_path / "out")
 
-    stored = Weights.stored(config, Checkpoint(tmp_path / "out").stored, torch.float32)
+    stored = Weights.stored(Checkpoint(tmp_path / "out").stored, config.tie_word_embeddings, torch.float32)
 
-    planned = Weights.planned(config, random_plan("int4", tied=True), torch.float32)
+    planned = planned_weights(config, random_plan("int4", tied=True), torch.float32)
     assert stored.nbytes == pytest.approx(planned.nbytes, rel=0.03)  # zeros and the order of inputs lie there, too
 
 

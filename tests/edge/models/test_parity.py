@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from edge.cache import KVCache
-from edge.engine import positions
-from edge.models.qwen2_vl.config import parse_config, read_config
+from edge.engine.prompt import prompt_positions
+from edge.models.architecture import parameter_shapes, parse_config, read_config
+from edge.models.fusing import separate
+from edge.models.qwen2_vl.layout import LAYOUT
 from edge.models.qwen2_vl.model import Qwen2VL
 from edge.models.weights import load_model
 
@@ -121,9 +123,9 @@ def test_every_kind_of_folder_loads(spelling: str, dtype: torch.dtype, shards: i
     rewrite(tmp_path / "plain", tmp_path / "rewritten", spelling, shards)
     ours = load_model(tmp_path / "rewritten", read_config(tmp_path / "plain"), dtype, torch.device("cpu"))
     weights = dict(theirs.state_dict())
+    named = separate(dict(ours.named_parameters()), parameter_shapes(ours.config), ours.fused)
     assert torch.equal(
-        ours.model.layers[1].mlp.up_proj.weight,
-        weights["model.language_model.layers.1.mlp.up_proj.weight"],
+        named["model.layers.1.mlp.up_proj.weight"], weights["model.language_model.layers.1.mlp.up_proj.weight"]
     )
     assert torch.equal(ours.visual.merger.mlp[2].bias, weights["model.visual.merger.mlp.2.bias"])
     assert torch.equal(ours.lm_head.weight, weights["lm_head.weight"])
@@ -214,24 +216,24 @@ def our_positions(case: Case) -> torch.Tensor:
     parts: list[int | tuple[int, int, int]] = []
     for part in case.prompt:
         parts += [part] if isinstance(part, int) else [1, part[1:], 1]
-    return torch.from_numpy(positions.prompt(parts))
+    return torch.from_numpy(prompt_positions(LAYOUT, parts))
 
 
 @torch.inference_mode()
 def our_logits(ours: Qwen2VL, inputs: dict[str, torch.Tensor], case: Case) -> torch.Tensor:
     x = our_embeddings(ours, inputs)
-    cache = KVCache(ours.config.language, len(x), x.dtype, x.device)
-    return ours.logits(ours.extend(cache, x, our_positions(case)))
+    cache = KVCache(ours.config.cache_shape, len(x), x.dtype, x.device)
+    return ours.logits(ours.extend([(cache, len(x))], x, our_positions(case)))
 
 
 @torch.inference_mode()
 def our_greedy(ours: Qwen2VL, inputs: dict[str, torch.Tensor], case: Case, count: int) -> list[int]:
     x, at = our_embeddings(ours, inputs), our_positions(case)
     following = int(at.max()) + 1
-    cache = KVCache(ours.config.language, len(x) + count, x.dtype, x.device)
+    cache = KVCache(ours.config.cache_shape, len(x) + count, x.dtype, x.device)
     tokens: list[int] = []
     for step in range(count):
-        tokens.append(int(ours.logits(ours.extend(cache, x, at)[-1]).argmax()))
+        tokens.append(int(ours.logits(ours.extend([(cache, len(x))], x, at)[-1]).argmax()))
         x = ours.embed(torch.tensor(tokens[-1:]))
         at = torch.full((3, 1), following + step)
     return tokens

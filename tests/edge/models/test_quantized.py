@@ -16,15 +16,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from edge.cache import KVCache
-from edge.engine import positions
 from edge.engine.context import Context
 from edge.engine.tokenizer import Tokenizer
 from edge.errors import ModelUnreadable
 from edge.hub import POCKET
 from edge.kernels.cpu import Cpu, PackedWeight
 from edge.kernels.reference import Reference
+from edge.models.architecture import parse_config, read_config
 from edge.models.quantized import QuantEmbedding, QuantLinear
-from edge.models.qwen2_vl.config import parse_config, read_config
+from edge.models.qwen2_vl.layout import LAYOUT
 from edge.models.qwen2_vl.model import Qwen2VL
 from edge.models.weights import load_model
 from edge.runners.pytorch import PyTorchRunner
@@ -168,11 +168,11 @@ def logits(model: Qwen2VL) -> Tensor:
     frames = np.random.default_rng(0).integers(0, 256, (1, 2, 56, 84, 3), dtype=np.uint8)
     seen = model.encode(torch.from_numpy(frames))[0]
     tokens = model.embed(torch.arange(3, 60))
-    cache = KVCache(model.config.language, 80, tokens.dtype, CPU)
+    cache = KVCache(model.config.cache_shape, 80, tokens.dtype, CPU)
     x = torch.cat([seen, tokens])
-    first = model.logits(model.extend(cache, x, torch.from_numpy(positions.text(0, len(x)))))
+    first = model.logits(model.extend([(cache, len(x))], x, torch.from_numpy(LAYOUT.text_positions(0, len(x)))))
     more = model.embed(torch.tensor([7]))
-    last = model.logits(model.extend(cache, more, torch.from_numpy(positions.text(len(x), 1))))
+    last = model.logits(model.extend([(cache, len(more))], more, torch.from_numpy(LAYOUT.text_positions(len(x), 1))))
     return torch.cat([first, last])
 
 
@@ -220,8 +220,8 @@ def test_a_runner_takes_the_folder_and_says_how_it_is_stored(case: Case, tmp_pat
     assert (runner.device, runner.dtype) == (CPU, fast)
     seen = runner.encode(np.zeros((2, 56, 84, 3), dtype=np.uint8))
     cache = runner.cache(16)
-    runner.extend(cache, seen, positions.text(0, 6), rows=0)
-    assert runner.extend(cache, np.arange(4), positions.text(6, 4), rows=4).logits().shape == (4, 64)
+    runner.extend(cache, seen, LAYOUT.text_positions(0, 6), rows=0)
+    assert runner.extend(cache, np.arange(4), LAYOUT.text_positions(6, 4), rows=4).logits().shape == (4, 64)
 
 
 def test_a_tied_head_and_embedding_share_their_matrix(tmp_path: Path) -> None:
@@ -234,13 +234,13 @@ def test_a_tied_head_and_embedding_share_their_matrix(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kernel, made", [("reference", Reference), ("auto", Reference)])
 def test_the_kernel_is_the_callers_to_choose(kernel: str, made: type, tmp_path: Path) -> None:
     model = load(write_case(CASES[0], tmp_path)[0], kernel=kernel)
-    assert isinstance(model.model.layers[0].mlp.up_proj.kernel, made)
+    assert isinstance(model.model.layers[0].mlp.gate_up_proj.kernel, made)
 
 
 def test_why_a_kernel_was_chosen_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="edge.models"):
         load(write_case(CASES[0], tmp_path)[0])
-    assert "14 quantized layers" in caplog.text and "bfloat16 alone" in caplog.text
+    assert "8 quantized layers" in caplog.text and "bfloat16 alone" in caplog.text
 
 
 Tensors = dict[str, Tensor]
@@ -364,5 +364,5 @@ def group(index: int) -> Group:
 def answer(context: Context) -> tuple[str, np.ndarray]:
     """The text, and the logits that it begins with."""
     reply = context.answer("Describe the video.", max_tokens=8)
-    first = reply.asked.prediction.logits().copy()
+    first = reply.prefill.prediction.logits().copy()
     return reply.read(), first

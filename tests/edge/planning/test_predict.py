@@ -12,18 +12,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.errors import DoesNotFit
-from edge.models.costs import Cost, Weights
-from edge.models.qwen2_vl.config import parse_config
+from edge.models.architecture import parse_config, planned_weights, published_content
+from edge.models.costs import Cost
 from edge.models.qwen2_vl.costs import Qwen2VLCosts
-from edge.models.qwen2_vl.shapes import published_config
 from edge.models.random import random_plan
 from edge.planning.device import CARDS, DeviceSpec, amount
 from edge.planning.memory_budget import predict_memory
 from edge.planning.predict import USUAL, Forecast, Measurement, RooflineFit, RooflineFits, Workload, make_forecast
 
-CONFIG = parse_config(published_config("2b"))
-COSTS = Qwen2VLCosts(CONFIG, Weights.planned(CONFIG, random_plan("int4", tied=True), torch.bfloat16))
-PLAIN = Qwen2VLCosts(CONFIG, Weights.planned(CONFIG, None, torch.bfloat16))
+CONFIG = parse_config(published_content("2b"))
+COSTS = Qwen2VLCosts(
+    CONFIG,
+    planned_weights(CONFIG, random_plan("int4", tied=True), torch.bfloat16),
+)
+PLAIN = Qwen2VLCosts(CONFIG, planned_weights(CONFIG, None, torch.bfloat16))
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 BEST = RooflineFits(*[RooflineFit(passes=1, times=0)] * 4)  # as fast as it reads
 RATE, BANDWIDTH = 1e12, 1e10

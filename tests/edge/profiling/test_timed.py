@@ -7,13 +7,12 @@ import pytest
 import torch
 
 import edge
-from edge.engine import positions
 from edge.engine.engine import Engine
 from edge.engine.prompt import stream_suffix
 from edge.hub import POCKET
-from edge.models.costs import Weights
-from edge.models.qwen2_vl.config import read_config
+from edge.models.architecture import planned_weights, read_config
 from edge.models.qwen2_vl.costs import Qwen2VLCosts
+from edge.models.qwen2_vl.layout import LAYOUT
 from edge.profiling.life import dictation, question
 from edge.profiling.spans import Spans, Stage
 from edge.profiling.timed import APPEND, PATCHIFY, PREFIX, QUESTION, TOKEN, VISION, TimedRunner
@@ -23,7 +22,7 @@ from stream.sources.synthetic import Scene
 SIZE = (112, 168)
 ENGINE = edge.load("pocket")
 CONFIG = read_config(POCKET)
-COSTS = Qwen2VLCosts(CONFIG, Weights.planned(CONFIG, None, torch.float32), kv_itemsize=4)
+COSTS = Qwen2VLCosts(CONFIG, planned_weights(CONFIG, None, torch.float32), kv_itemsize=4)
 
 
 def groups(count: int) -> list[Group]:
@@ -70,7 +69,7 @@ def test_what_the_model_expects_after_the_question_is_untouched() -> None:
     for each in (engine, ENGINE):
         context = each.open(8)
         context.append(groups(1)[0])
-        found.append(context.answer("What happens?").asked.prediction.logits())
+        found.append(context.answer("What happens?").prefill.prediction.logits())
 
     np.testing.assert_array_equal(*found)
 
@@ -90,7 +89,7 @@ def test_costs_grow_with_the_context() -> None:
 
 @pytest.mark.parametrize("num_tokens", [32, 50, 100])
 def test_a_question_takes_the_tokens_it_should_or_one_less(num_tokens: int) -> None:
-    suffix = stream_suffix(ENGINE.tokenizer, question(ENGINE.tokenizer, num_tokens))
+    suffix = stream_suffix(ENGINE.tokenizer, LAYOUT, question(ENGINE.tokenizer, LAYOUT, num_tokens))
 
     assert len(suffix) in (num_tokens - 1, num_tokens)  # a word and its space may be two tokens
 
@@ -102,7 +101,7 @@ def test_clocks_wait_until_the_device_is_done() -> None:
 
     runner.encode(groups(1)[0].pixels)
     cache = runner.cache(8)
-    runner.extend(cache, np.zeros(2, dtype=np.int64), positions.text(0, 2), rows=0)
+    runner.extend(cache, np.zeros(2, dtype=np.int64), LAYOUT.text_positions(0, 2), rows=0)
 
     assert len(waited) == 4  # before the patches, between them and the tower, after it, and after the tokens
 

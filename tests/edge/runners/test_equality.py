@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.engine import positions
 from edge.engine.context import Context
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
+from edge.models.qwen2_vl.layout import LAYOUT
 from edge.runners.pytorch import PyTorchRunner
 from stream.frame import Group
 
@@ -29,13 +29,14 @@ class Recorder(PyTorchRunner):
         self.rows: list[torch.Tensor] = []
         self.kv: torch.Tensor | None = None
 
-    def extend(self, cache: Any, inputs: Any, positions: Any, rows: int = 1) -> Any:
+    def extend_batch(self, batch: Any) -> Any:
+        ((cache, rows),) = [(part.cache, part.rows) for part in batch]
         if rows and self.kv is None:
             self.kv = cache.kv[..., : cache.length, :].clone()
-        prediction = super().extend(cache, inputs, positions, rows)
+        (prediction,) = super().extend_batch(batch)
         if rows:
             self.rows.append(torch.from_numpy(prediction.logits().copy()))
-        return prediction
+        return [prediction]
 
 
 GPU = pytest.param(("cuda", "bfloat16"), marks=pytest.mark.gpu, id="cuda-bfloat16")
@@ -47,7 +48,7 @@ def runner(request: pytest.FixtureRequest) -> Recorder:
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("there is no CUDA device here")
     loaded = PyTorchRunner.load(POCKET, device=device, dtype=dtype)
-    recorder = Recorder(loaded.model, loaded.facts)
+    recorder = Recorder(loaded.model, loaded.config, loaded.facts)
     recorder.watch()
     return recorder
 
@@ -142,13 +143,13 @@ def test_a_cache_that_grew_for_a_long_question_is_bit_identical(
 def test_a_copied_cache_is_independent(runner: Recorder) -> None:
     tokens = np.arange(20)
     cache = runner.cache(40)
-    runner.extend(cache, tokens, positions.text(0, 20), rows=0)
+    runner.extend(cache, tokens, LAYOUT.text_positions(0, 20), rows=0)
     twin = cache.copy()
-    one = runner.extend(cache, tokens[:5], positions.text(20, 5)).logits()
-    runner.extend(twin, tokens[5:10], positions.text(20, 5))
+    one = runner.extend(cache, tokens[:5], LAYOUT.text_positions(20, 5)).logits()
+    runner.extend(twin, tokens[5:10], LAYOUT.text_positions(20, 5))
     twin.crop(20)
-    assert np.array_equal(runner.extend(twin, tokens[:5], positions.text(20, 5)).logits(), one)
+    assert np.array_equal(runner.extend(twin, tokens[:5], LAYOUT.text_positions(20, 5)).logits(), one)
     with pytest.raises(ValueError, match="do not fit"):
-        runner.extend(twin, tokens, positions.text(25, 20))
+        runner.extend(twin, tokens, LAYOUT.text_positions(25, 20))
     with pytest.raises(ValueError, match="crop"):
         twin.crop(26)

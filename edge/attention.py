@@ -1,0 +1,66 @@
+"""Attention of new tokens over a cache of earlier ones, for several sequences in one pass.
+
+Knows tensors and heads; no model, no positions. What is the same for every layer (where rows go, what they may see) is
+made once per forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from edge.cache import KVCache
+
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""(layer, q (batch, heads, n, dim), k and v (batch, kv_heads, n, dim)) to (batch, heads, n, dim)."""
+
+
+class LayerAttention(Protocol):
+    """One sequence's new tokens: stores their keys and values, and lets their queries see."""
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """q (heads, n, dim), k and v (kv_heads, n, dim) to (heads, n, dim)."""
+        ...
+
+
+def attention_over(sequences: Sequence[tuple[KVCache, int]], heads: int) -> Attend:
+    """What a language model calls in each layer when `n` tokens of each sequence come one after the other in its rows.
+
+    A sequence sees its own cache and no neighbour, so that its rows do not depend on who shares the pass.
+    """
+    views = [cache.view(n, heads) for cache, n in sequences]
+    counts = [n for _, n in sequences]
+
+    def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        parts = zip(views, *(x[0].split(counts, dim=1) for x in (q, k, v)), strict=True)
+        out = [view(layer, *rows) for view, *rows in parts]
+        return (out[0] if len(out) == 1 else torch.cat(out, dim=1))[None]
+
+    return attend
+
+
+def grouped_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Grouped-query attention, q (heads, n, dim) over k and v (kv_heads, m, dim).
+
+    The query heads that share a head of keys are rows of one product with it: copying keys and values for each of them,
+    as `enable_gqa` does on a CPU, takes up to fourteen times as long for a single row.
+
+    Args:
+        mask: of `stacked_mask`, or None where every row sees all.
+    """
+    kv_heads, (heads, n, dim) = len(k), q.shape
+    rows = q.reshape(1, kv_heads, heads // kv_heads * n, dim)
+    out = F.scaled_dot_product_attention(rows, k[None], v[None], attn_mask=mask)
+    return out.reshape(heads, n, dim)
+
+
+def stacked_mask(visible: Tensor, shared: int, dtype: torch.dtype) -> Tensor:
+    """What `grouped_attention` adds to its products where `shared` query heads share one of keys: 0 where `visible`
+    (n, m) is true and minus infinity elsewhere, (shared * n, m)."""
+    mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(~visible, -torch.inf)
+    return mask.repeat(shared, 1)
