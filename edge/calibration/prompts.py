@@ -34,7 +34,7 @@ from stream.sources.synthetic import Scene
 
 FPS = 2.0
 LONGEST = 4  # groups in a calibration window; every group costs as much as two pictures
-SIZES = ((336, 448), (336, 336), (252, 448))  # (height, width) of drawn scenes
+PICTURE_SIZES = ((336, 448), (336, 336), (252, 448))  # (height, width) of drawn scenes
 FIRST_SEED = 500_000_000  # evaluation draws its scenes from far below, training from above
 QUESTIONS = ("Describe the video.", "What is happening?", "Describe what changes.")
 
@@ -89,7 +89,7 @@ def synthetic_examples(count: int, seed: int, limits: Limits, max_pixels: int) -
     """Rendered scenes with questions of every kind and their true answers."""
     for index in range(count):
         rng = np.random.default_rng([seed, index])
-        height, width = SIZES[rng.integers(len(SIZES))]
+        height, width = PICTURE_SIZES[rng.integers(len(PICTURE_SIZES))]
         num_groups = int(rng.integers(1, LONGEST + 1))
         scene = Scene(FIRST_SEED + int(rng.integers(FIRST_SEED)), width, height, duration=30.0)
         times = rng.uniform(0, 20) + np.arange(2 * num_groups) / FPS

@@ -25,7 +25,7 @@ from quantize.quantized_weight import QuantizedWeight
 from quantize.statistics import Statistics
 from quantize.variant import Variant
 
-BLOCK = 128  # columns whose feedback from everything before them is one matrix product
+COLUMNS_AT_A_TIME = 128  # columns whose feedback from everything before them is one matrix product
 MOST_DAMPING = 1.0
 
 
@@ -102,7 +102,7 @@ class _ColumnByColumn:
     def __call__(self, rows: Tensor) -> QuantizedWeight:
         width = rows.shape[1]
         size = width // self.variant.num_groups(width)
-        step = size if self.in_turn else BLOCK
+        step = size if self.in_turn else COLUMNS_AT_A_TIME
         groups = (self.order // size).tolist()
         grids = [] if self.in_turn else self._fit_all(rows, size)  # by group, of those fitted so far
 

@@ -109,7 +109,7 @@ def output_error(weight: Tensor, stored: Tensor, x: Tensor) -> float:
     return float(error / output)
 
 
-# Products. A symmetric group of ours is turned round by a negative scale where its largest weight is positive.
+# Products. A symmetric group of ours has a negative scale where its largest weight is positive.
 
 
 @dataclass(frozen=True)

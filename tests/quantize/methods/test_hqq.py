@@ -53,7 +53,7 @@ def test_the_large_weights_are_not_given_up_altogether(make_layer, text: str) ->
     assert error(hqq(weight, variant)) < 1.1 * error(rtn(weight, variant))
 
 
-def test_groups_that_are_turned_round_are_fitted_just_as_well(make_layer) -> None:
+def test_groups_with_a_negative_scale_are_fitted_just_as_well(make_layer) -> None:
     weight, _, _ = make_layer(16, 128)
     quantized, mirrored = hqq(weight, Variant(4, 32)), hqq(-weight, Variant(4, 32))
     assert torch.equal(quantized.values, mirrored.values) and torch.equal(quantized.scales, -mirrored.scales)
