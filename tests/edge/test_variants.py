@@ -183,6 +183,8 @@ def test_a_run_that_goes_on_with_another_number_type_begins_anew(
 
     with pytest.raises(KeyboardInterrupt):
         quantize_model(tiny, "tiny", tmp_path / "out", QuantizeOptions(method="gptq", samples=3), "cpu", stopped)
+    settings = json.loads((tmp_path / "out.calibration" / "settings.json").read_text())
+    assert (settings["device"], settings["dtype"]) == ("cpu", "torch.float32")
     monkeypatch.setattr("edge.commands.quantize.choose_dtype", lambda *_: torch.bfloat16)
     whole = make(tiny, tmp_path / "whole", method="gptq")
     assert make(tiny, tmp_path / "out", method="gptq").files == whole.files
