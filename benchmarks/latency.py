@@ -90,7 +90,7 @@ def predictions(
         with tempfile.TemporaryDirectory() as folder:
             size = measure_steps(engine, target.costs, spans, other, Path(folder))
         workload = Workload(size=size, window=other.window, answer_tokens=other.answer_tokens)
-        forecast = make_forecast(target.costs, device, fits, workload, engine.variant)
+        forecast = make_forecast(target.costs, device, fits, workload, engine.runner.facts.is_quantized)
         found += _pair(forecast, spans, f"{size[1]}x{size[0]}")
     return found
 

@@ -1,73 +1,83 @@
-"""Quantize a model block by block while prompts pass through it.
+"""Quantize a model block by block while calibration prompts pass through it.
 
-Only one block's weights are in memory at a time. The activations of all prompts wait between blocks; every
-block is watched on the activations that the quantized blocks before it gave, quantized, and run again.
-What is finished lies on disk, so that a run that is stopped goes on where it was and ends with the same bytes.
+For every block in turn:
+
+    1. load its weights, the only ones in memory;
+    2. run all prompts through it and sum up what its linear layers read (`statistics.py`);
+    3. where AWQ asks for it, scale inputs and fold the scales into the module that makes them;
+    4. quantize its layers, and put what the stored numbers mean in the place of the weights;
+    5. run all prompts again: what comes out is what the next block reads, errors of the blocks before it included;
+    6. save all of this (`calibration_store.py`), so that a run that is stopped goes on here.
 
 Knows no camera, no tokenizer and no model class: a block arrives as a module and a way to run it.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from quantize.checkpoint import writing
+from quantize.methods import Method
 from quantize.methods.awq import fold_linear, fold_norm, scaled, search_scales
 from quantize.plan import Plan
+from quantize.progress import Progress, silent
 from quantize.quantized_weight import QuantizedWeight, check_finite
-from quantize.statistics import HessianAccumulator, Statistics
-from quantize.structure import Block, Feed
+from quantize.statistics import HessianAccumulator, Statistics, VisionMask
+from quantize.structure import BlockSpec, SharedInput
 from quantize.variant import Variant
-
-Method = Callable[..., QuantizedWeight]
-Progress = Callable[[int, int, str], None]
-"""(blocks finished, blocks in all, the name of the one that begins)."""
 
 
 class BlockRunner(Protocol):
-    """One block on the way of the prompts."""
+    """Runs one block of the model on calibration prompts."""
 
-    block: Block
+    block: BlockSpec
 
     def load(self) -> nn.Module:
         """The block with its weights, on the device."""
         ...
 
     def run(self, module: nn.Module, sample: int, x: Tensor) -> Tensor:
-        """One prompt through the block: what the block before gave of it, to what the next one takes."""
+        """One prompt through the block: from what the block before it gave to what the next one takes, on the CPU."""
         ...
 
-    def vision(self, sample: int) -> Tensor:
-        """Which rows of the prompt are vision tokens, (rows,) bool; a single True for a block of the vision tower."""
+    def vision(self, sample: int) -> VisionMask:
+        """Which rows of the prompt are vision tokens; a single True for a block where all of them are."""
         ...
 
 
 @dataclass(slots=True)
-class Result:
+class BlockResult:
     """What quantizing a block gave."""
 
-    codes: dict[str, QuantizedWeight] = field(default_factory=dict)  # by layer
+    quantized: dict[str, QuantizedWeight] = field(default_factory=dict)  # by layer
     changed: dict[str, Tensor] = field(default_factory=dict)  # other tensors of the block that folding changed
     errors: dict[str, float] = field(default_factory=dict)  # by layer: squared output error over squared output
 
 
+class Store(Protocol):
+    """Where finished blocks are kept."""
+
+    def resume(self, samples: list[Tensor]) -> tuple[int, list[Tensor]]:
+        """The number of the block to go on with, and its inputs; 0 and `samples` at the beginning."""
+        ...
+
+    def save(self, block: BlockSpec, result: BlockResult, following: int, activations: Sequence[Tensor]) -> None:
+        """A finished block, and the inputs of block number `following`."""
+        ...
+
+
 def calibrate(
     runners: Sequence[BlockRunner], samples: Sequence[Tensor], plan: Plan, method: Method, store: Store, *,
-    fold: bool = False, progress: Progress = lambda done, total, name: None,
+    fold: bool = False, progress: Progress = silent,
 ) -> None:  # fmt: skip
-    """Quantize every block that the plan speaks of into the store.
+    """Quantize every layer of the blocks that the plan names, into the store.
 
     Args:
         samples: what the first block takes, one per prompt.
@@ -86,47 +96,55 @@ def calibrate(
 
 def quantize_block(
     runner: BlockRunner, module: nn.Module, activations: Sequence[Tensor], plan: Plan, method: Method, fold: bool
-) -> Result:
+) -> BlockResult:
     """Quantize the block's layers; the module's weights become what the stored numbers mean."""
-    name, result = runner.block.name, Result()
-    feeds = [feed for feed in runner.block.feeds if _planned(plan, name, module, feed)]
-    statistics = gather(runner, module, feeds, activations)
+    name, result = runner.block.name, BlockResult()
+    inputs = [shared for shared in runner.block.inputs if _planned(plan, name, module, shared)]
+    statistics = gather(runner, module, inputs, activations)
     if fold:
-        for feed in feeds:
-            statistics[feed] = _fold(module, name, feed, plan, statistics[feed], result)
-    for feed in feeds:
-        for layer in feed.layers:
-            _quantize_layer(module.get_submodule(layer), f"{name}.{layer}", plan, method, statistics[feed], result)
-    for layer in result.codes:
-        result.changed.pop(f"{layer}.weight", None)  # the codes hold what folding made of it
+        for shared in inputs:
+            statistics[shared] = _fold(module, name, shared, plan, statistics[shared], result)
+    for shared in inputs:
+        for layer in shared.layers:
+            _quantize_layer(_linear(module, layer), f"{name}.{layer}", plan, method, statistics[shared], result)
+    for layer in result.quantized:
+        result.changed.pop(f"{layer}.weight", None)  # the quantized weight was made from the folded one
     return result
 
 
 def gather(
-    runner: BlockRunner, module: nn.Module, feeds: Sequence[Feed], activations: Sequence[Tensor]
-) -> dict[Feed, Statistics]:
-    """What each feed's layers read while all prompts run through the block."""
-    accumulators = {feed: HessianAccumulator(_linear(module, feed.layers[0]).in_features) for feed in feeds}
-    if not feeds:
+    runner: BlockRunner, module: nn.Module, inputs: Sequence[SharedInput], activations: Sequence[Tensor]
+) -> dict[SharedInput, Statistics]:
+    """The statistics of each input while all prompts run through the block."""
+    if not inputs:
         return {}
+    accumulators = {shared: _accumulator(_linear(module, shared.layers[0])) for shared in inputs}
     for sample, x in enumerate(activations):
         with _watched(module, accumulators, runner.vision(sample)):
             runner.run(module, sample, x)
-    return {feed: accumulator.statistics() for feed, accumulator in accumulators.items()}
+    return {shared: accumulator.statistics() for shared, accumulator in accumulators.items()}
+
+
+def _accumulator(layer: nn.Linear) -> HessianAccumulator:
+    return HessianAccumulator(layer.in_features, layer.weight.device)
 
 
 @contextmanager
-def _watched(module: nn.Module, accumulators: dict[Feed, HessianAccumulator], vision: Tensor) -> Iterator[None]:
+def _watched(
+    module: nn.Module, accumulators: dict[SharedInput, HessianAccumulator], vision: VisionMask
+) -> Iterator[None]:
+    """Adds what the layers read to the accumulators. Of layers that share an input, the first is watched."""
+
     def watch(accumulator: HessianAccumulator) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def add(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             rows = inputs[0].flatten(0, -2)
-            accumulator.add(rows, vision.to(rows.device).expand(len(rows)))
+            accumulator.add(rows, np.broadcast_to(vision, len(rows)))
 
         return add
 
     handles = [
-        module.get_submodule(feed.layers[0]).register_forward_pre_hook(watch(accumulator))
-        for feed, accumulator in accumulators.items()
+        module.get_submodule(shared.layers[0]).register_forward_pre_hook(watch(accumulator))
+        for shared, accumulator in accumulators.items()
     ]
     try:
         yield
@@ -135,136 +153,67 @@ def _watched(module: nn.Module, accumulators: dict[Feed, HessianAccumulator], vi
             handle.remove()
 
 
-def _planned(plan: Plan, name: str, module: nn.Module, feed: Feed) -> list[Variant]:
-    """The variants of the feed's layers that are to be quantized."""
-    found = [plan(f"{name}.{layer}", _linear(module, layer).weight.shape) for layer in feed.layers]
+def _planned(plan: Plan, name: str, module: nn.Module, shared: SharedInput) -> list[Variant]:
+    """The variants of those of the layers that are to be quantized."""
+    found = [plan(f"{name}.{layer}", _linear(module, layer).weight.shape) for layer in shared.layers]
     return [variant for variant in found if variant is not None]
 
 
 def _quantize_layer(
-    layer: nn.Module, name: str, plan: Plan, method: Method, statistics: Statistics, result: Result
+    layer: nn.Linear, name: str, plan: Plan, method: Method, statistics: Statistics, result: BlockResult
 ) -> None:
-    assert isinstance(layer, nn.Linear)
     variant = plan(name, layer.weight.shape)
     if variant is None:
         return
     weight = layer.weight.detach().float()
     check_finite(name, weight)
-    codes = method(weight, variant, statistics)
-    stored = codes.dequantize().to(weight.device)
-    result.codes[name] = codes
+    quantized = method(weight, variant, statistics)
+    stored = quantized.dequantize()
+    result.quantized[name] = quantized
     result.errors[name] = output_error(weight, stored, statistics)
     layer.weight.data.copy_(stored)
 
 
 def output_error(weight: Tensor, stored: Tensor, statistics: Statistics) -> float:
     """Mean squared error of the layer's output, as a share of the mean square of the output itself."""
-    hessian = statistics.hessian.to(weight.device)
 
     def energy(matrix: Tensor) -> float:
-        return float(((matrix @ hessian) * matrix).sum(dtype=torch.float64))
+        return float(((matrix @ statistics.hessian) * matrix).sum(dtype=torch.float64))
 
     error, output = energy(stored - weight), energy(weight)
     return error / output if output > 0 else math.nan
 
 
-def _fold(module: nn.Module, name: str, feed: Feed, plan: Plan, statistics: Statistics, result: Result) -> Statistics:
-    """Scale the feed's inputs so that large ones keep more precision; exact but for rounding of the weights."""
-    maker = feed.norm or feed.linear
-    variants = _planned(plan, name, module, feed)
-    if maker is None or len(variants) < len(feed.layers):
+def _fold(
+    module: nn.Module, name: str, shared: SharedInput, plan: Plan, statistics: Statistics, result: BlockResult
+) -> Statistics:
+    """Scale an input so that its large channels keep more precision: its layers' columns are multiplied by the scales,
+    its producer's output divided by them. Exact but for rounding of the weights. Returns the statistics of the scaled
+    input."""
+    variants = _planned(plan, name, module, shared)
+    if shared.producer is None or len(variants) < len(shared.layers):
         return statistics  # a layer that stays as it is must not read scaled inputs
-    layers = [_linear(module, layer) for layer in feed.layers]
+    layers = [_linear(module, layer) for layer in shared.layers]
     scales = search_scales([layer.weight.detach().float() for layer in layers], variants[0], statistics)
     for layer in layers:
         layer.weight.data.mul_(scales)
-    source = module.get_submodule(maker)
-    fold = fold_norm if feed.norm else fold_linear
-    made: Tensor = source.get_parameter("weight").detach().float()
-    bias: Tensor | None = getattr(source, "bias", None)
-    weight, bias = fold(made, None if bias is None else bias.detach().float(), scales)
-    for leaf, tensor in (("weight", weight), ("bias", bias)):
-        if tensor is not None:
-            place: Tensor = getattr(source, leaf)
-            place.data.copy_(tensor)
-            result.changed[f"{name}.{maker}.{leaf}"] = place.detach().cpu().clone()
+    for leaf, tensor in _divide_output(module.get_submodule(shared.producer), shared, scales).items():
+        result.changed[f"{name}.{shared.producer}.{leaf}"] = tensor.detach().cpu().clone()
     return scaled(statistics, scales)
+
+
+def _divide_output(producer: nn.Module, shared: SharedInput, scales: Tensor) -> dict[str, Tensor]:
+    """The producer's parameters, changed in place so that its output is divided by the scales."""
+    fold = fold_norm if shared.norm else fold_linear
+    parameters = {leaf: tensor for leaf in ("weight", "bias") if (tensor := getattr(producer, leaf, None)) is not None}
+    bias = parameters.get("bias")
+    folded = fold(parameters["weight"].detach().float(), None if bias is None else bias.detach().float(), scales)
+    for parameter, tensor in zip(parameters.values(), folded, strict=False):  # without a bias, its place holds None
+        parameter.data.copy_(tensor)
+    return parameters
 
 
 def _linear(module: nn.Module, name: str) -> nn.Linear:
     layer = module.get_submodule(name)
     assert isinstance(layer, nn.Linear), f"{name} is a {type(layer).__name__}"
     return layer
-
-
-class Store:
-    """What calibration has finished, on disk: a file for each block, and the activations before the next one.
-
-    A file appears whole or not at all. `settings` says what the run was asked for; a store that was begun with
-    other settings is begun anew.
-    """
-
-    def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
-        self.folder = folder
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        path, wanted = folder / "settings.json", json.dumps(settings, sort_keys=True)
-        if not path.exists() or path.read_text() != wanted:
-            for old in [*folder.glob("*.safetensors"), *folder.glob("*.partial")]:
-                old.unlink()
-            path.write_text(wanted)
-
-    def resume(self, samples: list[Tensor]) -> tuple[int, list[Tensor]]:
-        """The block to go on with, and what it takes."""
-        path = self.folder / "activations.safetensors"
-        if not path.exists():
-            return 0, samples
-        with safe_open(path, framework="pt") as file:
-            index = int(file.metadata()["next"])
-            return index, [file.get_tensor(str(sample)) for sample in range(len(samples))]
-
-    def save(self, block: Block, result: Result, following: int, activations: Sequence[Tensor]) -> None:
-        tensors = {f"changed:{name}": tensor for name, tensor in result.changed.items()}
-        for name, codes in result.codes.items():
-            parts = {"values": codes.values, "scales": codes.scales, "zeros": codes.zeros}
-            tensors |= {f"{part}:{name}": tensor.cpu().contiguous() for part, tensor in parts.items()}
-        facts = {name: [str(codes.variant), result.errors[name]] for name, codes in result.codes.items()}
-        self._write(f"{block.name}.safetensors", tensors, {"layers": json.dumps(facts)})
-        waiting = {str(sample): x.cpu().contiguous() for sample, x in enumerate(activations)}
-        self._write("activations.safetensors", waiting, {"next": str(following)})
-
-    @cached_property
-    def layers(self) -> dict[str, tuple[Path, Variant, float]]:
-        """Every layer, once all are finished: the file that holds it, its variant, its error."""
-        found: dict[str, tuple[Path, Variant, float]] = {}
-        for path in self._blocks():
-            with safe_open(path, framework="pt") as file:
-                for name, (variant, error) in json.loads(file.metadata()["layers"]).items():
-                    found[name] = (path, Variant.parse(variant), error)
-        return found
-
-    def load(self, name: str) -> QuantizedWeight:
-        path, variant, _ = self.layers[name]
-        with safe_open(path, framework="pt") as file:
-            values, scales, zeros = (file.get_tensor(f"{part}:{name}") for part in ("values", "scales", "zeros"))
-        return QuantizedWeight(variant, values, scales, zeros)
-
-    def changed(self) -> dict[str, Tensor]:
-        """Tensors that folding changed, by name: norms, and weights of layers that are not quantized themselves."""
-        found: dict[str, Tensor] = {}
-        for path in self._blocks():
-            with safe_open(path, framework="pt") as file:
-                for key in file.keys():  # noqa: SIM118 - a safe_open is no mapping
-                    kind, _, name = key.partition(":")
-                    if kind == "changed":
-                        found[name] = file.get_tensor(key)
-        return found
-
-    def _blocks(self) -> list[Path]:
-        return sorted(path for path in self.folder.glob("*.safetensors") if path.stem != "activations")
-
-    def _write(self, name: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-        partial = self.folder / f"{name}.partial"
-        with writing(partial):
-            save_file(tensors, partial, metadata=metadata)
-            partial.replace(self.folder / name)

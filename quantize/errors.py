@@ -7,6 +7,7 @@
       NotFinite           a weight that holds inf or nan, with the layer's name
       NotDefinite         statistics that are no mean of x xᵀ
       AlreadyQuantized    the source is a variant already
+      AdapterNotMerged    weights of a PEFT adapter that were never merged into the model
       CheckpointUnreadable  a file of the source is missing or damaged
       NothingToCalibrate  a calibration folder without a readable clip or picture
       OutputExists        the output folder is there already
@@ -52,6 +53,10 @@ class AlreadyQuantized(QuantizeError):
 
 class CheckpointUnreadable(QuantizeError):
     code = "CHECKPOINT_UNREADABLE"
+
+
+class AdapterNotMerged(CheckpointUnreadable):
+    code = "ADAPTER_NOT_MERGED"
 
 
 class NothingToCalibrate(QuantizeError):

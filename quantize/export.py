@@ -1,7 +1,10 @@
-"""The one loop: checkpoint -> plan -> method -> format -> files.
+"""From a checkpoint to the files of its quantized variant, one tensor at a time.
 
-Layers are quantized one at a time as they are read, or were quantized before and are only fetched. What is
-written is an ordinary Hugging Face folder in the official checkpoints' spelling.
+    checkpoint -> plan -> method -> format -> files
+
+The plan says which layers are quantized and how, a method (or a calibration that ran before) gives their numbers,
+the format packs these into tensors. What is written is an ordinary Hugging Face folder, its tensors named as in the
+official checkpoints.
 """
 
 from __future__ import annotations
@@ -16,27 +19,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quantize.checkpoint import INDEX, Checkpoint, ShardWriter, Stored, writing
+from quantize.checkpoint import INDEX, Checkpoint, Stored
 from quantize.errors import BadPlan, CheckpointUnreadable
 from quantize.formats import Format, layout, writer
 from quantize.layer_names import EMBEDDING, HEAD, official_name
+from quantize.output import writing
 from quantize.plan import Plan
+from quantize.progress import Progress
 from quantize.quantized_weight import QuantizedWeight, check_finite
+from quantize.shard_writer import ShardWriter, weight_files
 from quantize.variant import Variant
 
-Quantize = Callable[[str, Tensor, Variant], QuantizedWeight]
-"""(layer's name, its weight, how it is to be stored) to codes."""
-
-Progress = Callable[[int, int, str], None]
-"""(done, of how many, what begins now)."""
-
+QuantizeLayer = Callable[[str, Tensor, Variant], QuantizedWeight]
+"""(layer's name, its weight, how it is to be stored) -> the quantized weight."""
 
 ROWS = 256  # of a matrix that are compared at a time: a vocabulary's as float32 would take gigabytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outline:
-    """What will become of a checkpoint, before a single number is touched."""
+class ExportPlan:
+    """What will be written for a checkpoint: decided, and refused where it cannot be, before a number is touched."""
 
     source: Checkpoint
     layers: dict[str, Variant]  # quantized layers by official name
@@ -44,7 +46,7 @@ class Outline:
     form: Format
 
     @classmethod
-    def draw(cls, source: Checkpoint, plan: Plan, format: str) -> Outline:
+    def make(cls, source: Checkpoint, plan: Plan, format: str) -> ExportPlan:
         """Raises BadPlan, DoesNotDivide, FormatUnknown: everything that can be refused is refused here."""
         matrices = {
             official_name(name).removesuffix(".weight"): stored.shape
@@ -79,7 +81,7 @@ class Outline:
         """Some writers store a tied head a second time; the quantized embedding is both."""
         return layer == HEAD and EMBEDDING in self.layers
 
-    def write(self, folder: Path, quantize: Quantize, changed: Mapping[str, Tensor], progress: Progress) -> None:
+    def write(self, folder: Path, quantize: QuantizeLayer, changed: Mapping[str, Tensor], progress: Progress) -> None:
         """The weights, the config and every other small file of the source, into an existing folder.
 
         Args:
@@ -107,12 +109,23 @@ class Outline:
             progress(len(names), len(names), "")
         self._write_others(folder)
 
+    def file_names(self) -> set[str]:
+        """Of every file that `write` writes."""
+        return {*weight_files(self.stored()), *(path.name for path in self._others()), "config.json"}
+
+    def _others(self) -> list[Path]:
+        """Files that are copied as they are: tokenizer, processor, template."""
+        return [
+            path
+            for path in sorted(self.source.folder.iterdir())
+            if path.is_file() and path.suffix != ".safetensors" and path.name not in (INDEX, "config.json")
+        ]
+
     def _write_others(self, folder: Path) -> None:
-        """Tokenizer, processor, template: as they are. The config: with what was done to the weights."""
-        for path in sorted(self.source.folder.iterdir()):
-            if path.is_file() and path.suffix != ".safetensors" and path.name not in (INDEX, "config.json"):
-                with writing(folder / path.name):
-                    shutil.copyfile(path, folder / path.name)
+        """And the config, with what was done to the weights."""
+        for path in self._others():
+            with writing(folder / path.name):
+                shutil.copyfile(path, folder / path.name)
         config = _read_config(self.source.folder / "config.json")
         config["quantization_config"] = self.form.config(self.layers, self.kept)
         with writing(folder / "config.json"):
@@ -132,10 +145,10 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise CheckpointUnreadable(f"{path} cannot be read: {error}. Fetch it again.") from None
 
 
-def weight_error(weight: Tensor, codes: QuantizedWeight) -> float:
+def weight_error(weight: Tensor, quantized: QuantizedWeight) -> float:
     """Squared error of the weights themselves, as a share of their squares."""
     error = energy = 0.0
-    for part, stored in zip(weight.split(ROWS), codes.split(ROWS), strict=True):
+    for part, stored in zip(weight.split(ROWS), quantized.split(ROWS), strict=True):
         error += float((stored.dequantize() - part).square_().sum(dtype=torch.float64))
         energy += float(part.float().square_().sum(dtype=torch.float64))
     return error / max(energy, 1e-300)

@@ -1,27 +1,21 @@
-"""What an artifact is and how it was made, in the one file `manifest.json` beside it; and how a folder comes whole.
+"""The manifest of a quantized model folder: what was made of which model and how, with the hash of every file.
 
-An export is written under another name, `<folder>.partial`. The manifest is written into it last, over the hashes of
-all other files; then everything is forced to the disk and the folder gets its name. So a folder that has its name is
-finished, whatever was killed and whenever; a partial one is kept, for the next run to go on with.
-
-Knows hashes and JSON; no tensors, no layouts.
+`manifest.json` is the last file of a folder to be written; `atomic_folder.py` says how the folder comes to be whole.
+Knows hashes and JSON; no tensors, no file formats.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-from quantize.checkpoint import writing
-from quantize.errors import ArtifactDamaged, BadVariant, FormatUnknown, OutputExists, OutputFailed
+from quantize.errors import ArtifactDamaged, BadVariant, FormatUnknown
+from quantize.output import writing
 from quantize.variant import Variant
 
 MANIFEST = "manifest.json"
@@ -40,7 +34,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class FileRecord:
     sha256: str
     nbytes: int
 
@@ -57,7 +51,7 @@ class Manifest:
     kept: tuple[str, ...] = ()  # linear layers that stayed as they were
     calibration: Calibration | None = None
     errors: Mapping[str, float | None] = field(default_factory=dict)  # by layer, relative; None: not a number
-    files: Mapping[str, File] = field(default_factory=dict)  # every file of the folder but this one
+    files: Mapping[str, FileRecord] = field(default_factory=dict)  # every file of the folder but this one
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -95,7 +89,7 @@ class Manifest:
             kept=tuple(_list(found, "kept", str)),
             calibration=None if calibration is None else _calibration(calibration),
             errors=_table(found, "errors", float, int, type(None)),
-            files={_inside(name): _file(file) for name, file in _table(found, "files", dict).items()},
+            files={_inside(name): _file_record(file) for name, file in _table(found, "files", dict).items()},
         )
 
     def write(self, folder: Path) -> None:
@@ -121,13 +115,13 @@ class Manifest:
         return cls.from_dict(found)
 
 
-def hash_files(folder: Path) -> dict[str, File]:
+def hash_files(folder: Path) -> dict[str, FileRecord]:
     """Every file of the folder but the manifest, by its name relative to the folder."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
     return {path.relative_to(folder).as_posix(): _hashed(path) for path in paths}
 
 
-def verify(folder: Path) -> list[str]:
+def hash_problems(folder: Path) -> list[str]:
     """What is wrong with an artifact's files, one line each; nothing when it is whole.
 
     Files that the manifest does not know do no harm and are not told. Raises ArtifactDamaged and FormatUnknown
@@ -137,72 +131,7 @@ def verify(folder: Path) -> list[str]:
     return [problem for name, file in files.items() if (problem := _problem(folder / name, name, file))]
 
 
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the name `path` when all went well, and stays as `<path>.partial` otherwise.
-
-    The next run is given that partial folder, less its manifest. Raises OutputExists when `path` is there already,
-    and OutputFailed when the folder cannot be written or another run is filling it.
-    """
-    partial = path.with_name(f"{path.name}.partial")
-    _refuse(path)
-    with writing(partial):
-        partial.mkdir(parents=True, exist_ok=True)
-    with _held(partial):
-        _unfinish(partial)
-        try:
-            yield partial
-            with writing(path):
-                _sync_all(partial)
-                _refuse(path)
-                partial.rename(path)
-                _sync(path.parent)
-        except BaseException:
-            _unfinish(partial)
-            raise
-
-
-def _unfinish(partial: Path) -> None:
-    """A folder without its name must not say that it is whole."""
-    with writing(partial):
-        (partial / MANIFEST).unlink(missing_ok=True)
-
-
-def _refuse(path: Path) -> None:
-    if os.path.lexists(path):
-        raise OutputExists(f"{path} is there already. Choose another name, or remove it first.")
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """One process at a time; the system lets go when the process ends, however it ends."""
-    with writing(folder):
-        handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputFailed(f"Another run is writing {folder}. Wait for it, or choose another name.") from None
-        yield
-    finally:
-        os.close(handle)
-
-
-def _sync_all(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        _sync(path)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _problem(path: Path, name: str, file: File) -> str | None:
+def _problem(path: Path, name: str, file: FileRecord) -> str | None:
     try:
         if not path.is_file():
             return f"{name} is missing"
@@ -215,9 +144,9 @@ def _problem(path: Path, name: str, file: File) -> str | None:
     return None
 
 
-def _hashed(path: Path) -> File:
+def _hashed(path: Path) -> FileRecord:
     with path.open("rb") as file:
-        return File(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+        return FileRecord(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
 
 
 def _finite(error: float | None) -> float | None:
@@ -265,8 +194,8 @@ def _calibration(found: Any) -> Calibration:
     )
 
 
-def _file(found: Any) -> File:
-    return File(_get(found, "sha256", str), _get(found, "nbytes", int))
+def _file_record(found: Any) -> FileRecord:
+    return FileRecord(_get(found, "sha256", str), _get(found, "nbytes", int))
 
 
 def _inside(name: str) -> str:

@@ -1,7 +1,7 @@
-"""Which layer gets what: one pure function of a layer's name and shape.
+"""Which layers are quantized, and to which variant: decided from a layer's name and shape alone.
 
-Knows names and sizes, no weights. A plan is a list of rules; the first whose pattern matches the whole name
-decides. Layers that no rule matches, and everything that is not a matrix of a linear layer, stay as they are.
+A plan is a list of rules; the first whose pattern matches the whole name decides. Layers that no rule matches, and
+everything that is not the matrix of a linear layer or the embedding, stay as they are.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from quantize.errors import BadPlan
 from quantize.layer_names import EMBEDDING, HEAD
 from quantize.variant import Variant
 
-LANGUAGE = r"model\.layers\.\d+\.\w+\.\w+_proj"
-VISION = r"visual\.blocks\.\d+\.(attn|mlp)\.\w+|visual\.merger\.mlp\.\d"
+LANGUAGE_LAYERS = r"model\.layers\.\d+\.\w+\.\w+_proj"
+VISION_LAYERS = r"visual\.blocks\.\d+\.(attn|mlp)\.\w+|visual\.merger\.mlp\.\d"
 
 # The head is read whole for every token and takes 41 % of the bytes per token in the official INT4 checkpoints.
 # Eight bits of it cost nothing measurable; where it is tied, the embedding is the same stored matrix.
@@ -64,9 +64,9 @@ def make_plan(preset: str, variant: Variant | None = None, *, tied: bool, overri
     if preset not in PRESETS:
         raise BadPlan(f"{preset!r} is no preset; there are {', '.join(PRESETS)}.")
     variant = variant or (INT8 if preset == "int8" else Variant(4, 128))
-    rules = [*map(_override, overrides), Rule(LANGUAGE, variant)]
+    rules = [*map(_override, overrides), Rule(LANGUAGE_LAYERS, variant)]
     if preset != "official":
-        rules += [Rule(re.escape(EMBEDDING if tied else HEAD), INT8), Rule(VISION, INT8)]
+        rules += [Rule(re.escape(EMBEDDING if tied else HEAD), INT8), Rule(VISION_LAYERS, INT8)]
     return Plan(preset, tuple(rules))
 
 

@@ -1,7 +1,7 @@
-"""One quantized matrix as plain numbers: what every method gives and every format and kernel takes.
+"""One quantized matrix, unpacked: what every method gives, and every format and kernel takes.
 
-Knows no method and no packing. A weight at (n, k) is `scales[n, g] * (values[n, k] - zeros[n, g])`
-with g the group that k falls into; groups are consecutive (no stored reordering).
+The weight of output n and input k is `scales[n, g] * (values[n, k] - zeros[n, g])`, g being the group of consecutive
+inputs that k falls into. Zeros are zero points: the stored number that means 0. Knows no method and no packing.
 """
 
 from __future__ import annotations
@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from quantize.errors import NotFinite
 from quantize.variant import Variant
 
+PORTION = 1 << 20  # numbers that are looked at together
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QuantizedWeight:
     variant: Variant
     values: Tensor  # (n, k) uint8, 0 to variant.top
-    scales: Tensor  # (n, groups) float16, as they are stored; never zero
+    scales: Tensor  # (n, groups) float16, as they are stored; never zero, may be negative
     zeros: Tensor  # (n, groups) uint8; variant.middle throughout when symmetric
 
     @property
@@ -29,7 +32,7 @@ class QuantizedWeight:
         return n, k
 
     def dequantize(self) -> Tensor:
-        """The matrix that these numbers mean, (n, k) float32."""
+        """The weights that these numbers mean, (n, k) float32."""
         groups = self.scales.shape[1]
         values = self.values.unflatten(1, (groups, -1)).float()
         weight: Tensor = (values - self.zeros[:, :, None].float()) * self.scales[:, :, None].float()
@@ -48,11 +51,16 @@ class QuantizedWeight:
 
 
 def check_finite(name: str, weight: Tensor) -> None:
-    """Raises NotFinite naming the layer and the first bad place."""
-    bad = ~torch.isfinite(weight)
-    if bad.any():
-        first = tuple(bad.nonzero()[0].tolist())
+    """Raises NotFinite naming the layer and the first bad place. A tensor's size makes no difference to the memory."""
+    count, first = 0, 0  # how many, and the first in the flattened tensor
+    for index, portion in enumerate(weight.flatten().split(PORTION)):
+        finite = portion.isfinite()
+        if not finite.all():
+            first = first if count else index * PORTION + int((~finite).nonzero()[0])
+            count += int((~finite).sum())
+    if count:
+        place = tuple(int(index) for index in np.unravel_index(first, tuple(weight.shape)))
         raise NotFinite(
-            f"{name} holds {int(bad.sum())} numbers that are not finite, the first {weight[first].item()} at {first}. "
+            f"{name} holds {count} numbers that are not finite, the first {weight[place].item()} at {place}. "
             "The checkpoint is damaged, or was saved after an overflow; fetch it again."
         )

@@ -1,4 +1,4 @@
-"""How the numbers of one matrix are stored; knows nothing of how they were chosen."""
+"""How the weights of one matrix are stored: bits, group size, zero points. Not how the numbers are chosen."""
 
 from __future__ import annotations
 
@@ -10,12 +10,22 @@ from quantize.errors import BadVariant, DoesNotDivide
 BITS = (4, 8)
 GROUPS = (32, 64, 128, None)
 
+SHORT = ("int4", "int8")  # as people say it, of a whole model
 SPELLING = re.compile(r"int(?P<bits>\d+)-(?:g(?P<group>\d+)|channel)(?P<asymmetric>-asym)?")
+
+
+def is_quantized(stored: str) -> bool:
+    """Whether what a model's weights are stored as is a variant, or several, and no plain number type.
+
+    >>> is_quantized("int4-g128+int8-channel"), is_quantized("int4"), is_quantized("bfloat16")
+    (True, True, False)
+    """
+    return all(part in SHORT or SPELLING.fullmatch(part) for part in stored.split("+"))
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Whole numbers of `bits` bits, with one scale and one zero for every `group` weights of a row.
+    """Whole numbers of `bits` bits, with one scale and one zero point for every `group` weights of a row.
 
     >>> Variant.parse("int4-g128")
     Variant(bits=4, group=128, symmetric=True)
@@ -25,7 +35,7 @@ class Variant:
 
     bits: int
     group: int | None = 128  # None: the whole row
-    symmetric: bool = True  # the zero is the middle of the range
+    symmetric: bool = True  # every zero point is the middle of the range, and need not be stored
 
     def __post_init__(self) -> None:
         if self.bits not in BITS:
@@ -55,6 +65,11 @@ class Variant:
     def middle(self) -> int:
         """The stored number that means zero when symmetric."""
         return 1 << (self.bits - 1)
+
+    def nbytes(self, n: int, k: int) -> int:
+        """Bytes of an (n, k) matrix: its numbers, and for each group a scale of two bytes, and a zero point of one byte
+        where it need not be the middle."""
+        return n * k * self.bits // 8 + n * self.num_groups(k) * (2 if self.symmetric else 3)
 
     def num_groups(self, width: int, name: str = "a matrix") -> int:
         """Groups in a row of `width` weights. Raises DoesNotDivide."""

@@ -18,7 +18,7 @@ class OursInt4(OursBf16):
     @classmethod
     def convert(cls, model: Path, out: Path) -> None:
         command = importlib.import_module("edge.commands.quantize")
-        order = command.Order(method="rtn")  # how numbers are chosen does not change how fast they are
+        order = command.QuantizeOptions(method="rtn")  # how numbers are chosen does not change how fast they are
         command.quantize_model(model, model.name, out, order, "auto", lambda *_: None)
 
 

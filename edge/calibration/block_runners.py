@@ -1,7 +1,7 @@
-"""The way of calibration prompts through a Qwen2-VL, block by block, each block's weights only while it is needed.
+"""Runs calibration prompts through a Qwen2-VL block by block, each block's weights in memory only while it runs.
 
-Between blocks a prompt is one tensor: patches (groups, patches, width) in the vision tower, tokens
-(1, n, width) in the language model. Knows no method of quantization.
+Between blocks a prompt is one tensor on the CPU: patches (groups, patches, width) in the vision tower, tokens
+(1, n, width) in the language model. Within a block everything is on the device. Knows no method of quantization.
 """
 
 from __future__ import annotations
@@ -9,37 +9,38 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edge.calibration.prompts import Prompt
+from edge.calibration.prompts import CalibrationPrompt
 from edge.models.qwen2_vl.config import Config
 from edge.models.qwen2_vl.language import Layer
 from edge.models.qwen2_vl.patches import normalize, patchify
 from edge.models.qwen2_vl.rope import language_angles, vision_angles
-from edge.models.qwen2_vl.vision import Block as VisionBlock
-from edge.models.qwen2_vl.vision import Merger, PatchEmbed
+from edge.models.qwen2_vl.vision import Block, Merger, PatchEmbed
 from quantize.calibrate import BlockRunner
 from quantize.layer_names import EMBEDDING
-from quantize.structure import Block, blocks
+from quantize.statistics import VisionMask
+from quantize.structure import BlockSpec, find_blocks
 
 ReadTensor = Callable[[str], Tensor]
 """The tensor of an official name, from the checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class CalibrationSetup:
     """What all runners of one calibration share."""
 
     config: Config
-    prompts: Sequence[Prompt]
+    prompts: Sequence[CalibrationPrompt]
     read: ReadTensor
     device: torch.device
     dtype: torch.dtype
 
     def load(self, make: Callable[[], nn.Module], name: str) -> nn.Module:
-        """A module with the weights that the checkpoint holds under `name`."""
+        """A module on the device, with the weights that the checkpoint holds under `name`."""
         with torch.device("meta"):
             module = make()
         for key in list(module.state_dict()):
@@ -55,83 +56,86 @@ class Route:
 
 
 class VisionBlockRunner:
-    def __init__(self, route: Route, block: Block) -> None:
-        self.route, self.block = route, block
+    """A transformer layer of the vision tower: patches in, patches out."""
+
+    def __init__(self, setup: CalibrationSetup, block: BlockSpec) -> None:
+        self.setup, self.block = setup, block
 
     def load(self) -> nn.Module:
-        return self.route.load(lambda: VisionBlock(self.route.config.vision), self.block.name)
+        return self.setup.load(lambda: Block(self.setup.config.vision), self.block.name)
 
     @torch.inference_mode()
     def run(self, module: nn.Module, sample: int, x: Tensor) -> Tensor:
-        config, device = self.route.config.vision, self.route.device
-        cos, sin = vision_angles(*self.route.grid(sample), config.spatial_merge_size, config.head_dim, device)
+        config, device = self.setup.config.vision, self.setup.device
+        cos, sin = vision_angles(*self.setup.grid(sample), config.spatial_merge_size, config.head_dim, device)
         out: Tensor = module(x.to(device), cos, sin, F.scaled_dot_product_attention)
         return out.cpu()
 
-    def vision(self, sample: int) -> Tensor:
-        return torch.ones(1, dtype=torch.bool)
+    def vision(self, sample: int) -> VisionMask:
+        return np.ones(1, dtype=np.bool_)
 
 
 class MergerBlockRunner:
     """From the vision tower into the language model: patches are merged and take their places between the words."""
 
-    def __init__(self, route: Route, block: Block) -> None:
-        self.route, self.block = route, block
+    def __init__(self, setup: CalibrationSetup, block: BlockSpec) -> None:
+        self.setup, self.block = setup, block
 
     def load(self) -> nn.Module:
-        return self.route.load(lambda: Merger(self.route.config.vision), self.block.name)
+        return self.setup.load(lambda: Merger(self.setup.config.vision), self.block.name)
 
     @torch.inference_mode()
     def run(self, module: nn.Module, sample: int, x: Tensor) -> Tensor:
-        embeddings = module(x.to(self.route.device)).flatten(0, 1).cpu()
-        prompt = self.route.prompts[sample]
-        words = self.route.read(f"{EMBEDDING}.weight")[torch.from_numpy(prompt.tokens)].to(self.route.dtype)
+        embeddings = module(x.to(self.setup.device)).flatten(0, 1).cpu()
+        prompt = self.setup.prompts[sample]
+        words = self.setup.read(f"{EMBEDDING}.weight")[torch.from_numpy(prompt.tokens)].to(self.setup.dtype)
         return words.masked_scatter(torch.from_numpy(prompt.vision)[:, None], embeddings)[None]
 
-    def vision(self, sample: int) -> Tensor:
-        return torch.ones(1, dtype=torch.bool)
+    def vision(self, sample: int) -> VisionMask:
+        return np.ones(1, dtype=np.bool_)
 
 
 class LanguageBlockRunner:
-    def __init__(self, route: Route, block: Block) -> None:
-        self.route, self.block = route, block
+    """A transformer layer of the language model: tokens in, tokens out."""
+
+    def __init__(self, setup: CalibrationSetup, block: BlockSpec) -> None:
+        self.setup, self.block = setup, block
 
     def load(self) -> nn.Module:
-        return self.route.load(lambda: Layer(self.route.config.language, index=0), self.block.name)
+        return self.setup.load(lambda: Layer(self.setup.config.language, index=0), self.block.name)
 
     @torch.inference_mode()
     def run(self, module: nn.Module, sample: int, x: Tensor) -> Tensor:
-        config, device = self.route.config.language, self.route.device
-        at = torch.from_numpy(self.route.prompts[sample].positions).to(device)
-        cos, sin = language_angles(at, config.head_dim, config.rope_theta, config.mrope_section)
+        config, device = self.setup.config.language, self.setup.device
+        positions = torch.from_numpy(self.setup.prompts[sample].positions).to(device)
+        cos, sin = language_angles(positions, config.head_dim, config.rope_theta, config.mrope_section)
         out: Tensor = module(x.to(device), cos.to(x.dtype), sin.to(x.dtype), _attend)
         return out.cpu()
 
-    def vision(self, sample: int) -> Tensor:
-        return torch.from_numpy(self.route.prompts[sample].vision)
+    def vision(self, sample: int) -> VisionMask:
+        return self.setup.prompts[sample].vision
 
 
-def lead(route: Route, names: Sequence[str]) -> tuple[list[BlockRunner], list[Tensor]]:
-    """The runners of a checkpoint that holds `names`, and what the first of them takes of each prompt."""
-    return [_block_runner(route, block) for block in blocks(names)], [
-        _patches(route, prompt) for prompt in route.prompts
-    ]
+def make_block_runners(setup: CalibrationSetup, names: Sequence[str]) -> tuple[list[BlockRunner], list[Tensor]]:
+    """The runners of a checkpoint that holds the tensors `names`, and the input of the first for each prompt."""
+    runners = [_make_block_runner(setup, block) for block in find_blocks(names)]
+    embed = setup.load(lambda: PatchEmbed(setup.config.vision), "visual.patch_embed")
+    return runners, [_patches(setup, embed, prompt) for prompt in setup.prompts]
 
 
-def _block_runner(route: Route, block: Block) -> BlockRunner:
+def _make_block_runner(setup: CalibrationSetup, block: BlockSpec) -> BlockRunner:
     if block.name.startswith("visual.blocks."):
-        return VisionBlockRunner(route, block)
+        return VisionBlockRunner(setup, block)
     if block.name == "visual.merger":
-        return MergerBlockRunner(route, block)
-    return LanguageBlockRunner(route, block)
+        return MergerBlockRunner(setup, block)
+    return LanguageBlockRunner(setup, block)
 
 
 @torch.inference_mode()
-def _patches(route: Route, prompt: Prompt) -> Tensor:
+def _patches(setup: CalibrationSetup, embed: nn.Module, prompt: CalibrationPrompt) -> Tensor:
     """A prompt's pictures as the first block of the vision tower takes them."""
-    embed = route.load(lambda: PatchEmbed(route.config.vision), "visual.patch_embed")
     frames = torch.stack([torch.from_numpy(group) for group in prompt.groups]).permute(0, 1, 4, 2, 3)
-    out: Tensor = embed(patchify(normalize(frames.to(route.device)), route.config.vision))
+    out: Tensor = embed(patchify(normalize(frames.to(setup.device)), setup.config.vision))
     return out.cpu()
 
 

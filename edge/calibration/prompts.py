@@ -1,8 +1,8 @@
 """Prompts to calibrate with: windows of video through the model's own chat template, with their answers.
 
-From a folder of clips and pictures (a text file of the same name holds the caption, where there is one), or
-from drawn scenes, whose true answers are known. Answers belong in: half of what a live model does is speak.
-Knows no weights.
+Examples come from a folder of clips and pictures (a text file of the same name holds the caption, where there is one),
+or from rendered scenes, whose true answers are known. Answers are part of a prompt, for a model reads its own answer
+while it writes it. Knows no weights.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from stream.sources.synthetic import Scene
 
 FPS = 2.0
 LONGEST = 4  # groups in a calibration window; every group costs as much as two pictures
-SIZES = ((336, 448), (336, 336), (252, 448))  # (height, width) of drawn scenes
+PICTURE_SIZES = ((336, 448), (336, 336), (252, 448))  # (height, width) of drawn scenes
 FIRST_SEED = 500_000_000  # evaluation draws its scenes from far below, training from above
 QUESTIONS = ("Describe the video.", "What is happening?", "Describe what changes.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prompt:
-    """One prompt with its answer, laid out for the model."""
+class CalibrationPrompt:
+    """An example as the model reads it: tokens with the answer, and the pictures that take the places among them."""
 
     groups: tuple[FramePair, ...]  # all of one size
     tokens: Tokens  # (n,), with video_token where the pictures go
@@ -51,8 +51,8 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """What is shown and said, before it is laid out."""
+class CalibrationExample:
+    """Pictures, a question about them and the answer, before they are made into tokens."""
 
     kind: str  # "video" or "image"
     groups: tuple[FramePair, ...]
@@ -60,19 +60,19 @@ class Spoken:
     answer: str  # "" when nobody knows it
 
 
-class Layout:
-    """Lays prompts out for one model."""
+class PromptBuilder:
+    """Makes prompts of examples, for one model: its chat template, its tokens, its positions."""
 
     def __init__(self, tokenizer: Tokenizer, cell: int, video_token: int) -> None:
         self.tokenizer, self.cell, self.video_token = tokenizer, cell, video_token
 
-    def prompt(self, spoken: Spoken) -> Prompt:
-        content = [{"type": spoken.kind}, {"type": "text", "text": spoken.question}]
+    def build(self, example: CalibrationExample) -> CalibrationPrompt:
+        content = [{"type": example.kind}, {"type": "text", "text": example.question}]
         parts = lay_out(self.tokenizer, LAYOUT, [{"role": "user", "content": content}])
-        if spoken.answer:
-            parts.append(self.tokenizer.encode(f"{spoken.answer}<|im_end|>"))
-        rows, columns = (side // self.cell for side in spoken.groups[0].shape[1:3])
-        count = len(spoken.groups)
+        if example.answer:
+            parts.append(self.tokenizer.encode(f"{example.answer}<|im_end|>"))
+        rows, columns = (side // self.cell for side in example.groups[0].shape[1:3])
+        count = len(example.groups)
         shapes: list[int | tuple[int, int, int]] = []
         rows_of_tokens: list[Tokens] = []
         for part in parts:
@@ -83,14 +83,14 @@ class Layout:
                 shapes.append(len(part))
                 rows_of_tokens.append(part)
         tokens = np.concatenate(rows_of_tokens)
-        return Prompt(spoken.groups, tokens, prompt_positions(LAYOUT, shapes), tokens == self.video_token)
+        return CalibrationPrompt(example.groups, tokens, prompt_positions(LAYOUT, shapes), tokens == self.video_token)
 
 
-def drawn(count: int, seed: int, limits: Limits, max_pixels: int) -> Iterator[Spoken]:
-    """Drawn scenes with questions of every kind and their true answers."""
+def synthetic_examples(count: int, seed: int, limits: Limits, max_pixels: int) -> Iterator[CalibrationExample]:
+    """Rendered scenes with questions of every kind and their true answers."""
     for index in range(count):
         rng = np.random.default_rng([seed, index])
-        height, width = SIZES[rng.integers(len(SIZES))]
+        height, width = PICTURE_SIZES[rng.integers(len(PICTURE_SIZES))]
         num_groups = int(rng.integers(1, LONGEST + 1))
         scene = Scene(FIRST_SEED + int(rng.integers(FIRST_SEED)), width, height, duration=30.0)
         times = rng.uniform(0, 20) + np.arange(2 * num_groups) / FPS
@@ -98,10 +98,12 @@ def drawn(count: int, seed: int, limits: Limits, max_pixels: int) -> Iterator[Sp
         frames = np.stack([resize(scene.render(float(t), height, width), size) for t in times])
         asked = lessons(observe(scene, times.tolist()), rng, 8)
         lesson = asked[index % len(asked)]  # descriptions, boxes, yes and no, counts: in turn
-        yield Spoken("video", tuple(frames.reshape(num_groups, 2, *frames.shape[1:])), lesson.question, lesson.answer)
+        yield CalibrationExample(
+            "video", tuple(frames.reshape(num_groups, 2, *frames.shape[1:])), lesson.question, lesson.answer
+        )
 
 
-def from_folder(folder: Path, count: int, limits: Limits, max_pixels: int) -> Iterator[Spoken]:
+def folder_examples(folder: Path, count: int, limits: Limits, max_pixels: int) -> Iterator[CalibrationExample]:
     """Windows of the folder's clips and its pictures, in turn, until there are `count` or nothing is left.
 
     Raises NothingToCalibrate when no file of the folder can be read as a clip or a picture.
@@ -120,7 +122,7 @@ def from_folder(folder: Path, count: int, limits: Limits, max_pixels: int) -> It
     yield from found
 
 
-def digest(prompts: list[Prompt]) -> str:
+def digest(prompts: list[CalibrationPrompt]) -> str:
     """SHA-256 over everything the model is shown: equal digests, equal calibration."""
     content = hashlib.sha256()
     for prompt in prompts:
@@ -135,7 +137,7 @@ def _kind(path: Path) -> str | None:
     return kind if kind in ("video", "image") and path.is_file() else None
 
 
-def _in_turn(readers: list[Iterator[Spoken]]) -> Iterator[Spoken]:
+def _in_turn(readers: list[Iterator[CalibrationExample]]) -> Iterator[CalibrationExample]:
     """One window of each file, then the second of each, and so on."""
     while readers:
         alive = []
@@ -147,14 +149,14 @@ def _in_turn(readers: list[Iterator[Spoken]]) -> Iterator[Spoken]:
         readers = alive
 
 
-def _windows(path: Path, limits: Limits, max_pixels: int) -> Iterator[Spoken]:
+def _windows(path: Path, limits: Limits, max_pixels: int) -> Iterator[CalibrationExample]:
     """A file's windows of 1 to LONGEST groups, one after the other; a file that cannot be read has none."""
     caption_file = path.with_suffix(".txt")
     caption = caption_file.read_text().strip() if caption_file.is_file() else ""
     try:
         if _kind(path) == "image":
             visual = load_image({"image": str(path), "max_pixels": max_pixels}, limits)
-            yield Spoken("image", visual.groups, "Describe the picture.", caption)
+            yield CalibrationExample("image", visual.groups, "Describe the picture.", caption)
             return
         window: list[FramePair] = []
         lengths = itertools.cycle((LONGEST, 1, 2, LONGEST - 1))
@@ -163,7 +165,7 @@ def _windows(path: Path, limits: Limits, max_pixels: int) -> Iterator[Spoken]:
         for group in groups(FileSource(str(path)), fps=FPS, choose_size=choose_size):
             window.append(group.pixels)
             if len(window) == length:
-                yield Spoken("video", tuple(window), QUESTIONS[number % len(QUESTIONS)], caption)
+                yield CalibrationExample("video", tuple(window), QUESTIONS[number % len(QUESTIONS)], caption)
                 window, length, number = [], next(lengths), number + 1
     except StreamError:
         return

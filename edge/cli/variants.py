@@ -38,12 +38,12 @@ def quantize(
     from edge.commands.error_picture import draw_errors
     from edge.commands.inspect import inspect_folder
     from edge.commands.outputs import check_outputs, model_path, variant_outputs
-    from edge.commands.quantize import Order, quantize_model
+    from edge.commands.quantize import QuantizeOptions, quantize_model
     from edge.hub import find_model
 
     options = {} if act_order else {"act_order": False}
     formats = tuple(name.strip() for name in format.split(","))
-    order = Order(preset, bits, method, group, formats, calibrate, samples, seed, tuple(layer or ()), options)
+    order = QuantizeOptions(preset, bits, method, group, formats, calibrate, samples, seed, tuple(layer or ()), options)
     read = {"the source": model_path(source), "--calibrate": calibrate}
     check_outputs(variant_outputs(out, order.folders(out).values()), read)
     with bar() as progress:

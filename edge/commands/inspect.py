@@ -23,7 +23,7 @@ TEXT = 512  # tokens of questions and answers beside them
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StorageRow:
     """Layers of one kind that are stored in one way."""
 
     part: str
@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    rows: tuple[Row, ...]
+    rows: tuple[StorageRow, ...]
     weights: int  # bytes
     cache: int  # bytes of keys and values for WINDOW groups of the largest pictures and TEXT tokens
     limits: Limits
@@ -91,7 +91,7 @@ def inspect_folder(folder: Path) -> Inspection:
         how = _how(parts, shapes.get(f"{layer}.weight"), form, [*filter(None, [said.get(layer)]), *_variants()])
         found[_part(layer), how].append((count, nbytes))
     rows = tuple(
-        Row(part, how, len(members), sum(count for count, _ in members), sum(nbytes for _, nbytes in members))
+        StorageRow(part, how, len(members), sum(count for count, _ in members), sum(nbytes for _, nbytes in members))
         for (part, how), members in sorted(found.items())
     )
     return Inspection(

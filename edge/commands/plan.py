@@ -12,6 +12,7 @@ from edge.loading import RANDOM
 from edge.planning.device import DEVICES, DeviceSpec, amount
 from edge.planning.forecast import Forecast, Workload, make_forecast
 from edge.planning.roofline import DEFAULT_FITS, RooflineFits
+from quantize.variant import is_quantized
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +46,16 @@ def forecast_for(
         model, variant = report["model"]["name"], variant or report["model"].get("asked")
     model = model or f"{RANDOM}2b"
     target = make_target(model, variant, "cpu", "auto")
-    is_quantized = target.variant.startswith("int")
     if report is not None:
         spec = DeviceSpec.measured(report, given["memory"] or report["memory"]["available"])
         fits, source = _fits(report, spec), f"from {like}, measured with {_measured_with(report)}"
-        if report["model"]["variant"].startswith("int") != is_quantized:
+        if is_quantized(report["model"]["variant"]) != target.is_quantized:
             source += "; these are other weights, so expect it to be far off"
     else:
         spec = _named(device, given)
-        fits, source = DEFAULT_FITS[spec.kind, is_quantized], SOURCE[spec.kind]
+        fits, source = DEFAULT_FITS[spec.kind, target.is_quantized], SOURCE[spec.kind]
     spec = spec.changed(given["memory"], given["bandwidth"], given["tflops"], given["int8_tops"])
-    forecast = make_forecast(target.costs, spec, fits, workload, target.variant)
+    forecast = make_forecast(target.costs, spec, fits, workload, target.is_quantized)
     return DeviceForecast(spec, forecast, model, target.variant, source)
 
 

@@ -20,6 +20,7 @@ from edge.errors import ModelNotFound, ModelUnreadable
 from edge.models.costs import Costs, Planned, Weights
 from edge.models.family import FAMILIES, Family, family_of, find_family
 from edge.models.fusing import Fused
+from quantize.quantization_config import with_quantization
 
 
 class Config(Protocol):
@@ -104,7 +105,7 @@ def read_config(folder: Path) -> Config:
         raise ModelUnreadable(f"{folder} holds no config.json. Is it a Hugging Face model folder?") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ModelUnreadable(f"{path} cannot be read: {error}. Fetch the file again.") from None
-    return parse_config(content, origin=str(path))
+    return parse_config(with_quantization(folder, content), origin=str(path))
 
 
 def parse_config(content: dict[str, Any], origin: str = "config") -> Config:

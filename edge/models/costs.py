@@ -60,7 +60,7 @@ class Weights:
             layer, _, leaf = name.rpartition(".")
             is_matrix = leaf == "weight" and len(shape) == 2
             variant = plan(layer, (shape[0], shape[1])) if plan is not None and is_matrix else None
-            nbytes = math.prod(shape) * dtype.itemsize if variant is None else stored_bytes(variant, shape[0], shape[1])
+            nbytes = math.prod(shape) * dtype.itemsize if variant is None else variant.nbytes(shape[0], shape[1])
             parts[_part(layer, tied)] += nbytes
         return cls(**parts)
 
@@ -74,12 +74,6 @@ class Weights:
             nbytes = tensor.nbytes // tensor.dtype.itemsize * dtype.itemsize if is_plain else tensor.nbytes
             parts[_part(layer, tied)] += nbytes
         return cls(**parts)
-
-
-def stored_bytes(variant: Variant, n: int, k: int) -> int:
-    """Of an (n, k) matrix as codes: numbers, and for each group a scale of two bytes and a zero of one where the zero
-    is not always the middle."""
-    return n * k * variant.bits // 8 + n * variant.num_groups(k) * (2 if variant.symmetric else 3)
 
 
 def _part(layer: str, tied: bool) -> str:

@@ -19,10 +19,11 @@ from edge.hub import POCKET
 from edge.models.architecture import Config, Network, parameter_shapes, parse_config, published_content
 from edge.models.builder import ModelBuilder
 from edge.models.heap import compact_heap
-from quantize.checkpoint import ShardWriter, Stored
+from quantize.checkpoint import Stored
 from quantize.errors import OutputFailed
 from quantize.plan import Plan, make_plan
 from quantize.quantized_weight import QuantizedWeight
+from quantize.shard_writer import ShardWriter
 from quantize.variant import Variant
 
 SPREAD = 0.02  # standard deviation of weights

@@ -20,9 +20,9 @@ class DeviceSpec:
     bf16: float  # operations per second
     int8: float | None = None  # None: it gains nothing by them
 
-    def rate(self, variant: str) -> float:
+    def rate(self, is_quantized: bool) -> float:
         """Of the fastest products that such weights can be multiplied with."""
-        return max(self.bf16, self.int8 or 0) if variant.startswith("int") else self.bf16
+        return max(self.bf16, self.int8 or 0) if is_quantized else self.bf16
 
     @classmethod
     def measured(cls, report: Mapping[str, Any], memory: float) -> Self:

@@ -58,9 +58,11 @@ class Forecast:
         return {**asdict(self), "memory": self.memory.to_dict()}
 
 
-def make_forecast(costs: Costs, device: DeviceSpec, fits: RooflineFits, workload: Workload, variant: str) -> Forecast:
+def make_forecast(
+    costs: Costs, device: DeviceSpec, fits: RooflineFits, workload: Workload, is_quantized: bool
+) -> Forecast:
     """Predicts; measures nothing."""
-    steps = _Steps.predict(costs, device, fits, workload, variant)
+    steps = _Steps.predict(costs, device, fits, workload, is_quantized)
     # Every half window the other half is appended again, so that each group is appended twice.
     busy = (steps.vision + 2 * steps.append) / workload.group_seconds
     busy += steps.answer / max(workload.every, workload.group_seconds)
@@ -87,9 +89,11 @@ class _Steps:
     answer: float
 
     @classmethod
-    def predict(cls, costs: Costs, device: DeviceSpec, fits: RooflineFits, workload: Workload, variant: str) -> _Steps:
+    def predict(
+        cls, costs: Costs, device: DeviceSpec, fits: RooflineFits, workload: Workload, is_quantized: bool
+    ) -> _Steps:
         def seconds(cost: Cost, fit: RooflineFit) -> float:
-            return fit.seconds(cost, device.rate(variant), device.bandwidth)
+            return fit.seconds(cost, device.rate(is_quantized), device.bandwidth)
 
         tokens = costs.tokens(*workload.size)
         context = PREFIX + round(0.75 * workload.window) * tokens  # windows grow from half to full: three quarters

@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from edge.models.costs import Cost
 from edge.planning.device import DeviceSpec
+from quantize.variant import is_quantized
 
 MIN_GROWTH = 1.5  # two sizes must differ in operations by this much before their difference says something
 
@@ -91,7 +92,7 @@ class RooflineFits:
         """
         stages = {row["name"]: Measurement.of_stage(row) for row in report["stages"] if "operations_per_second" in row}
         other = {row["name"]: Measurement.of_stage(row) for row in report["other_size"]["stages"]}
-        rate, bandwidth = device.rate(report["model"]["variant"]), device.bandwidth
+        rate, bandwidth = device.rate(is_quantized(report["model"]["variant"])), device.bandwidth
 
         def through(*measurements: Measurement) -> RooflineFit:
             small, large = sorted(measurements, key=lambda each: each.cost.operations)

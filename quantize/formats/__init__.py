@@ -1,6 +1,7 @@
-"""File formats of quantized weights. A format is one file and one line here, by the name that `quant_method` has.
+"""File formats of quantized weights: how the numbers of a layer are packed into tensors, and what config.json says.
 
-A format knows how numbers are packed and how its configuration says so (FORMAT.md); no method, no kernel, no file.
+A format is one file and one line here, by the name that `quant_method` of config.json has. FORMAT.md describes all of
+them. A format knows neither how numbers were chosen nor how they are multiplied, and opens no files.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Format(Protocol):
 
     @classmethod
     def for_variants(cls, variants: Iterable[Variant]) -> Format:
-        """The form of this format that suits all these variants at once. Raises FormatUnknown when none does."""
+        """The format, in the version that holds all these variants. Raises FormatUnknown when none does."""
         ...
 
     @classmethod
@@ -42,10 +43,10 @@ class Format(Protocol):
         ...
 
     def stored(self, variant: Variant, n: int, k: int, groups: int) -> dict[str, Stored]:
-        """What `pack` will give, before there are any numbers; ask `layout` for it. Raises DoesNotDivide."""
+        """Types and shapes of what `pack` will give for an (n, k) matrix; ask `layout` for it. Raises DoesNotDivide."""
         ...
 
-    def pack(self, codes: QuantizedWeight) -> dict[str, Tensor]:
+    def pack(self, quantized: QuantizedWeight) -> dict[str, Tensor]:
         """Suffix -> tensor, contiguous. Raises FormatUnknown for a variant it refuses, and DoesNotDivide."""
         ...
 
@@ -80,6 +81,6 @@ def reader(config: Mapping[str, Any]) -> Format:
 
 
 def layout(form: Format, variant: Variant, shape: tuple[int, int]) -> dict[str, Stored]:
-    """What `pack` will give for a layer of this shape, before there are any numbers. Raises DoesNotDivide."""
+    """Types and shapes of what `pack` will give for a layer of shape (n, k). Raises DoesNotDivide."""
     n, k = shape
     return form.stored(variant, n, k, variant.num_groups(k))

@@ -17,14 +17,14 @@ from torch import Tensor
 
 from quantize.checkpoint import Stored
 from quantize.errors import DoesNotDivide, FormatUnknown
+from quantize.formats.layer_tensors import LayerTensors
 from quantize.formats.names import kept_modules, skip_list
 from quantize.formats.packing import num_words, pack, unpack
-from quantize.formats.parts import Parts
 from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
-BITS = 4
-PER_WORD = 32 // BITS
+NUM_BITS = 4
+PER_WORD = 32 // NUM_BITS
 ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 
 
@@ -37,41 +37,41 @@ class Awq:
         return cls()
 
     def refusal(self, variant: Variant) -> str | None:
-        return None if variant.bits == BITS else "AWQ files hold 4-bit numbers only."
+        return None if variant.bits == NUM_BITS else "AWQ files hold 4-bit numbers only."
 
     def stored(self, variant: Variant, n: int, k: int, groups: int) -> dict[str, Stored]:
         _check_words(n, k)
         return {
-            "qweight": Stored(torch.int32, (k, num_words(n, BITS))),
-            "qzeros": Stored(torch.int32, (groups, num_words(n, BITS))),
+            "qweight": Stored(torch.int32, (k, num_words(n, NUM_BITS))),
+            "qzeros": Stored(torch.int32, (groups, num_words(n, NUM_BITS))),
             "scales": Stored(torch.float16, (groups, n)),
         }
 
-    def pack(self, codes: QuantizedWeight) -> dict[str, Tensor]:
-        n, k = codes.shape
-        if reason := self.refusal(codes.variant):
-            raise FormatUnknown(f"{codes.variant}: {reason}")
+    def pack(self, quantized: QuantizedWeight) -> dict[str, Tensor]:
+        n, k = quantized.shape
+        if reason := self.refusal(quantized.variant):
+            raise FormatUnknown(f"{quantized.variant}: {reason}")
         _check_words(n, k)
         return {
-            "qweight": pack(codes.values.T, BITS, ORDER),
-            "qzeros": pack(codes.zeros.T, BITS, ORDER),
-            "scales": codes.scales.T.contiguous(),
+            "qweight": pack(quantized.values.T, NUM_BITS, ORDER),
+            "qzeros": pack(quantized.zeros.T, NUM_BITS, ORDER),
+            "scales": quantized.scales.T.contiguous(),
         }
 
     def unpack(self, tensors: Mapping[str, Tensor], shape: tuple[int, int], name: str) -> QuantizedWeight:
         n, k = shape
-        parts = Parts(name, shape, tensors)
-        qweight = parts.take("qweight", (torch.int32,), (k, num_words(n, BITS)))
-        scales = parts.scales("scales", (None, n))
-        qzeros = parts.take("qzeros", (torch.int32,), (len(scales), num_words(n, BITS)))
-        values, zeros = (unpack(words, BITS, n, ORDER).T.contiguous() for words in (qweight, qzeros))
-        return parts.codes(BITS, values, scales.T.contiguous(), zeros)
+        layer = LayerTensors(name, shape, tensors)
+        qweight = layer.take("qweight", (torch.int32,), (k, num_words(n, NUM_BITS)))
+        scales = layer.scales("scales", (None, n))
+        qzeros = layer.take("qzeros", (torch.int32,), (len(scales), num_words(n, NUM_BITS)))
+        values, zeros = (unpack(words, NUM_BITS, n, ORDER).T.contiguous() for words in (qweight, qzeros))
+        return layer.quantized_weight(NUM_BITS, values, scales.T.contiguous(), zeros)
 
     def config(self, layers: Mapping[str, Variant], kept: Sequence[str]) -> dict[str, Any]:
         return {
             "quant_method": "awq",
             "version": "gemm",
-            "bits": BITS,
+            "bits": NUM_BITS,
             "group_size": _group_size(layers.values()),
             "zero_point": True,
             "modules_to_not_convert": skip_list(kept_modules(layers, kept)),
@@ -79,8 +79,8 @@ class Awq:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Awq:
-        version, bits = str(config.get("version", "gemm")).lower(), config.get("bits")
-        if version != "gemm" or bits != BITS:
+        version, bits = str(config.get("version") or "gemm").lower(), config.get("bits", config.get("w_bit"))
+        if version != "gemm" or bits != NUM_BITS:
             raise FormatUnknown(f"AWQ version {version!r} with {bits!r} bits; this version reads gemm with 4.")
         return cls()
 

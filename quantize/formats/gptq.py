@@ -21,9 +21,9 @@ from torch import Tensor
 
 from quantize.checkpoint import Stored
 from quantize.errors import DoesNotDivide, FormatUnknown
+from quantize.formats.layer_tensors import LayerTensors
 from quantize.formats.names import kept_modules, patterns
 from quantize.formats.packing import num_words, pack, unpack
-from quantize.formats.parts import Parts
 from quantize.layer_names import HEAD, official_name
 from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import BITS, Variant
@@ -56,32 +56,32 @@ class Gptq:
             "g_idx": Stored(torch.int32, (k,)),
         }
 
-    def pack(self, codes: QuantizedWeight) -> dict[str, Tensor]:
-        bits, (n, k), groups = codes.variant.bits, codes.shape, codes.scales.shape[1]
-        if reason := self.refusal(codes.variant):
-            raise FormatUnknown(f"{codes.variant}: {reason}")
+    def pack(self, quantized: QuantizedWeight) -> dict[str, Tensor]:
+        bits, (n, k), groups = quantized.variant.bits, quantized.shape, quantized.scales.shape[1]
+        if reason := self.refusal(quantized.variant):
+            raise FormatUnknown(f"{quantized.variant}: {reason}")
         _check_words(bits, n, k)
         shift = 1 if self.version == 1 else 0
         return {
-            "qweight": pack(codes.values, bits).T.contiguous(),
-            "qzeros": pack((codes.zeros - shift).T, bits),
-            "scales": codes.scales.T.contiguous(),
-            "g_idx": torch.arange(k, dtype=torch.int32, device=codes.values.device) // (k // groups),
+            "qweight": pack(quantized.values, bits).T.contiguous(),
+            "qzeros": pack((quantized.zeros - shift).T, bits),
+            "scales": quantized.scales.T.contiguous(),
+            "g_idx": torch.arange(k, dtype=torch.int32, device=quantized.values.device) // (k // groups),
         }
 
     def unpack(self, tensors: Mapping[str, Tensor], shape: tuple[int, int], name: str) -> QuantizedWeight:
         n, k = shape
-        parts = Parts(name, shape, tensors)
-        qweight = parts.take("qweight", (torch.int32,), (None, n))
-        bits = parts.bits("qweight", len(qweight), k)
-        scales = parts.scales("scales", (None, n))
-        qzeros = parts.take("qzeros", (torch.int32,), (len(scales), num_words(n, bits)))
-        parts.check_order("g_idx", len(scales))
+        layer = LayerTensors(name, shape, tensors)
+        qweight = layer.take("qweight", (torch.int32,), (None, n))
+        bits = layer.bits("qweight", len(qweight), k)
+        scales = layer.scales("scales", (None, n))
+        qzeros = layer.take("qzeros", (torch.int32,), (len(scales), num_words(n, bits)))
+        layer.check_order("g_idx", len(scales))
         if self.version == 1:
             # Added to the whole word: what one number carries over, the writer borrowed from the next.
             qzeros = qzeros + ONE_EACH[bits]
         zeros = unpack(qzeros, bits, n)
-        return parts.codes(bits, unpack(qweight.T, bits, k), scales.T.contiguous(), zeros.T.contiguous())
+        return layer.quantized_weight(bits, unpack(qweight.T, bits, k), scales.T.contiguous(), zeros.T.contiguous())
 
     def config(self, layers: Mapping[str, Variant], kept: Sequence[str]) -> dict[str, Any]:
         """Layers unlike the usual ones, and those left alone, are in `dynamic` as GPTQModel and vLLM read it."""

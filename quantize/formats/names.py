@@ -1,4 +1,4 @@
-"""How a configuration speaks of layers, so that every engine finds the same ones under its own names.
+"""Patterns and lists that name layers in a configuration, so that every engine finds them under its own names.
 
 The official checkpoints say `visual.blocks.0...` and `model.layers.0...`, transformers 5 says
 `model.visual.blocks.0...` and `model.language_model.layers.0...`, vLLM `language_model.model.layers.0...`.
@@ -28,29 +28,29 @@ def kept_modules(layers: Iterable[str], kept: Iterable[str]) -> list[str]:
     return left
 
 
-def patterns(treatments: Mapping[str, T]) -> dict[str, T]:
-    """Regular expressions, for `re.match`, that give each module its treatment under every engine's names.
+def patterns(settings: Mapping[str, T]) -> dict[str, T]:
+    """Regular expressions, for `re.match`, that give each module its settings under every engine's names.
 
     Layers of all blocks share one pattern when all of them are treated alike; otherwise each has its own.
     """
     kinds: defaultdict[str, dict[str, T]] = defaultdict(dict)
-    for name, treatment in treatments.items():
-        kinds[_pattern(name, any_number=True)][name] = treatment
+    for name, setting in settings.items():
+        kinds[_pattern(name, any_number=True)][name] = setting
     found: dict[str, T] = {}
     for pattern, members in kinds.items():
         first, *others = members.values()
         if all(other == first for other in others):
             found[pattern] = first
         else:
-            found |= {_pattern(name, any_number=False): treatment for name, treatment in members.items()}
+            found |= {_pattern(name, any_number=False): setting for name, setting in members.items()}
     return found
 
 
-def by_treatment(found: Mapping[str, T]) -> dict[T, list[str]]:
-    """The patterns of each treatment, in order."""
+def by_setting(found: Mapping[str, T]) -> dict[T, list[str]]:
+    """The patterns of each setting, in order."""
     sorted_out: defaultdict[T, list[str]] = defaultdict(list)
-    for pattern, treatment in found.items():
-        sorted_out[treatment].append(pattern)
+    for pattern, setting in found.items():
+        sorted_out[setting].append(pattern)
     return dict(sorted_out)
 
 

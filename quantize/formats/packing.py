@@ -1,7 +1,7 @@
-"""Small whole numbers in 32-bit words, and out again. Knows no format; both ways work on any device.
+"""Numbers of 4 or 8 bits packed into 32-bit words, and unpacked. Knows no format; works on any device.
 
 A word holds 32 / bits numbers, the first in its lowest bits. What goes into words is the last dimension;
-whoever packs along another one turns the matrix first. Words are as the files have them, little-endian,
+whoever packs along another one transposes the matrix first. Words are as the files have them, little-endian,
 which is also how every machine that PyTorch supports for this work lays them out in memory.
 """
 
@@ -29,12 +29,12 @@ def pack(values: Tensor, bits: int, order: Sequence[int] | None = None) -> Tenso
         values = values.unflatten(-1, (-1, per_word))[..., list(order)].flatten(-2)
     if bits == 4:
         values = values[..., 0::2] | values[..., 1::2] << 4
-    return _reread(values, torch.int32)
+    return _reinterpret(values, torch.int32)
 
 
 def unpack(words: Tensor, bits: int, width: int, order: Sequence[int] | None = None) -> Tensor:
     """The inverse of `pack`, contiguous."""
-    values = _reread(words, torch.uint8)
+    values = _reinterpret(words, torch.uint8)
     if bits == 4:
         values = torch.stack((values & 0xF, values >> 4), dim=-1).flatten(-2)
     if order is not None:
@@ -47,7 +47,7 @@ def num_words(width: int, bits: int) -> int:
     return -(-width * bits // 32)
 
 
-def _reread(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+def _reinterpret(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """The same bytes as other numbers. The strides are set because a dimension of one may have any, even in a tensor
     that PyTorch calls contiguous, and is then no view of other numbers."""
     flat = tensor.contiguous().as_strided((tensor.numel(),), (1,))

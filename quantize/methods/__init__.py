@@ -2,7 +2,7 @@
 
     method(weight, variant, statistics=None, **options) -> QuantizedWeight
 
-A method is a pure function: the same inputs give the same codes, and no input changes. It knows no layer's name, no
+A method is a pure function: the same inputs give the same numbers, and no input changes. It knows no layer's name, no
 file format and no kernel. `weight` is (n, k) of any floating type and finite. A method that needs statistics raises
 ValueError without them.
 """

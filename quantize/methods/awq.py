@@ -1,9 +1,12 @@
 """AWQ (Lin et al. 2023, arXiv 2306.00978): finer steps for the inputs that matter.
 
-Multiplying column j of a matrix by sⱼ and dividing input j by sⱼ changes nothing until the matrix is rounded; then a
-large sⱼ makes the rounding of column j count less. `search_scales` finds s for all matrices that read one input,
-`fold_norm` or `fold_linear` divides the input where it is made, and `awq` quantizes the multiplied weights, knowing
-the statistics of the divided input, `scaled`.
+Multiplying column j of a weight by sⱼ and dividing input j by sⱼ changes no output until the weight is rounded; then
+the rounding error of column j reaches the output divided by sⱼ. So inputs that are large get a large sⱼ. In this order:
+
+    search_scales            s, for all weights that read one input together: magnitude ** alpha, for the best alpha
+    fold_norm, fold_linear   divide the input where it is made: in the parameters of a norm or of a linear layer
+    scaled                   the statistics of the divided input
+    awq                      quantizes the multiplied weight, knowing these statistics
 """
 
 from __future__ import annotations
@@ -13,15 +16,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from quantize.methods.grid import ErrorMeasure, fit
-from quantize.methods.inputs import by_rows, required
-from quantize.methods.rtn import rtn
+from quantize.methods.grid import ErrorMeasure
+from quantize.methods.inputs import required
+from quantize.methods.rtn import round_to_nearest
 from quantize.quantized_weight import QuantizedWeight
 from quantize.statistics import Statistics
 from quantize.variant import Variant
 
 ALPHAS = tuple(step / 20 for step in range(20))
-SAMPLE = 512  # rows of a matrix that a search looks at: rows are many and alike
+SAMPLE = 512  # rows of a matrix that a search looks at, evenly spaced: rows are many and alike
 
 
 def awq(
@@ -40,12 +43,7 @@ def awq(
     groups = variant.num_groups(width)
     hessian = required(statistics, width, "awq").hessian.to(weight.device)
     cost = _output_error(hessian, groups) if clip else None
-
-    def quantize(rows: Tensor) -> QuantizedWeight:
-        grouped = rows.unflatten(1, (groups, -1))
-        return fit(grouped, variant, cost).codes(grouped)
-
-    return by_rows(weight, quantize)
+    return round_to_nearest(weight, variant, cost)
 
 
 def search_scales(weights: Sequence[Tensor], variant: Variant, statistics: Statistics) -> Tensor:
@@ -58,9 +56,11 @@ def search_scales(weights: Sequence[Tensor], variant: Variant, statistics: Stati
     """
     for weight in weights:
         required(statistics, weight.shape[1], "awq")
-    candidates = [_powers(statistics.magnitude, alpha).to(weights[0].device) for alpha in ALPHAS]
-    errors = [sum(_error(weight, variant, statistics, scales) for weight in weights) for scales in candidates]
-    return candidates[errors.index(min(errors))]
+    device = weights[0].device
+    candidates = torch.stack([_powers(statistics.magnitude.to(device), alpha) for alpha in ALPHAS])
+    hessian = statistics.hessian.to(device)
+    errors = [torch.stack([_error(weight, variant, hessian, s) for weight in weights]).sum() for s in candidates]
+    return candidates.index_select(0, torch.stack(errors).argmin(0, keepdim=True)).squeeze(0)
 
 
 def scaled(statistics: Statistics, scales: Tensor) -> Statistics:
@@ -81,24 +81,25 @@ def fold_linear(weight: Tensor, bias: Tensor | None, scales: Tensor) -> tuple[Te
 
 
 def _powers(magnitude: Tensor, alpha: float) -> Tensor:
-    """With the middle of their range at 1; a channel that was never anything but zero is as the others on average."""
-    logs = magnitude.log()
-    seen = logs[magnitude > 0]
-    powers = alpha * torch.where(magnitude > 0, logs, seen.mean() if len(seen) else 0.0)
+    """magnitude ** alpha, divided so that the middle of their range is 1. A channel that was always zero counts as the
+    geometric mean of the others."""
+    seen = magnitude > 0
+    logs = torch.where(seen, magnitude, 1.0).log()
+    powers = alpha * torch.where(seen, logs, logs.sum() / seen.sum().clamp(min=1))
     return (powers - (powers.max() + powers.min()) / 2).exp()
 
 
-def _error(weight: Tensor, variant: Variant, statistics: Statistics, scales: Tensor) -> float:
+def _error(weight: Tensor, variant: Variant, hessian: Tensor, scales: Tensor) -> Tensor:
+    """Squared error of the output, summed over the outputs, (). A tensor, so that no candidate waits for the device."""
     step = -(-len(weight) // SAMPLE)
     multiplied = weight[::step].float() * scales
-    rounded = rtn(multiplied, variant, clip=False).dequantize()
+    rounded = round_to_nearest(multiplied, variant, cost=None).dequantize()
     difference = (multiplied - rounded) / scales
-    hessian = statistics.hessian.to(weight.device)
-    return step * float(((difference @ hessian) * difference).sum())
+    return step * ((difference @ hessian) * difference).sum(dtype=torch.float64)
 
 
 def _output_error(hessian: Tensor, groups: int) -> ErrorMeasure:
-    """e H eᵀ of each group, with the part of H that is its own."""
+    """e H eᵀ of each group by itself: of its errors e, and its own square block on the diagonal of H."""
     size = len(hessian) // groups
     parts = [hessian[start : start + size, start : start + size] for start in range(0, len(hessian), size)]
     own = torch.stack(parts)  # (groups, size, size)

@@ -1,4 +1,4 @@
-"""What methods do with their inputs before they begin: check the statistics, and take the rows a few at a time.
+"""What methods share before they begin: checking their statistics, and taking the rows of a matrix a few at a time.
 
 Knows no method.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 from quantize.quantized_weight import QuantizedWeight
 from quantize.statistics import Statistics
 
-TOGETHER = 1 << 17  # numbers of a matrix that are worked on at a time: they stay in the cache
+NUMBERS_AT_A_TIME = 1 << 17  # so that what is worked on stays in the cache of a CPU
 
 
 def required(statistics: Statistics | None, width: int, method: str) -> Statistics:
@@ -29,8 +29,9 @@ def required(statistics: Statistics | None, width: int, method: str) -> Statisti
 
 
 def by_rows(weight: Tensor, quantize: Callable[[Tensor], QuantizedWeight], rows: int | None = None) -> QuantizedWeight:
-    """The codes of a matrix whose rows do not touch each other, in the memory of a few rows as float32."""
-    rows = rows or max(1, TOGETHER // weight.shape[1])
+    """Quantizes a matrix a few rows at a time, so that only these are in memory as float32. For methods in which no row
+    depends on another."""
+    rows = rows or max(1, NUMBERS_AT_A_TIME // weight.shape[1])
     parts = [quantize(part.float()) for part in weight.split(rows)]
     return QuantizedWeight(
         parts[0].variant,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from quantize.methods.grid import fit, squares
+from quantize.methods.grid import ErrorMeasure, fit, squared_errors
 from quantize.methods.inputs import by_rows, required
 from quantize.quantized_weight import QuantizedWeight
 from quantize.statistics import Statistics
@@ -17,7 +17,7 @@ def rtn(
     """Round to nearest.
 
     Args:
-        statistics: where given, errors count as much as their input is strong.
+        statistics: where given, squared errors are weighted with the mean square of their input.
         clip: try several scales for every group; without it, no weight is further than half a step from its own.
 
     Raises DoesNotDivide, and ValueError for statistics of another width.
@@ -28,10 +28,15 @@ def rtn(
     if statistics is not None:
         diagonal = required(statistics, width, "rtn").hessian.diagonal()
         importance = diagonal.to(weight.device).unflatten(0, (groups, -1))
-    cost = squares(importance) if clip else None
+    return round_to_nearest(weight, variant, squared_errors(importance) if clip else None)
+
+
+def round_to_nearest(weight: Tensor, variant: Variant, cost: ErrorMeasure | None) -> QuantizedWeight:
+    """Every group on the grid with the lowest cost; without one, on the grid that reaches all its weights."""
+    groups = variant.num_groups(weight.shape[1])
 
     def quantize(rows: Tensor) -> QuantizedWeight:
         grouped = rows.unflatten(1, (groups, -1))
-        return fit(grouped, variant, cost).codes(grouped)
+        return fit(grouped, variant, cost).quantize(grouped)
 
     return by_rows(weight, quantize)

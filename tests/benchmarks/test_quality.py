@@ -11,7 +11,7 @@ import pytest
 import edge
 from benchmarks.pocket.evaluate import film
 from benchmarks.quality import Comparison, compare, expectations
-from edge.commands.quantize import Order, quantize_model
+from edge.commands.quantize import QuantizeOptions, quantize_model
 from edge.engine.engine import Engine
 from edge.hub import POCKET
 from edge.pocket.lessons import lessons
@@ -68,12 +68,14 @@ class Promise:
 @pytest.mark.parametrize(
     "order, promise",
     [
-        (Order(preset="int8", method="rtn"), Promise(kl=0.003, top1=0.99, iou=0.005)),
-        (Order(preset="edge", method="gptq", samples=32), Promise(kl=0.05, top1=0.94, iou=0.02)),
+        (QuantizeOptions(preset="int8", method="rtn"), Promise(kl=0.003, top1=0.99, iou=0.005)),
+        (QuantizeOptions(preset="edge", method="gptq", samples=32), Promise(kl=0.05, top1=0.94, iou=0.02)),
     ],
     ids=["int8", "int4"],
 )
-def test_pockets_variants_stay_within_what_is_promised(order: Order, promise: Promise, tmp_path: Path) -> None:
+def test_pockets_variants_stay_within_what_is_promised(
+    order: QuantizeOptions, promise: Promise, tmp_path: Path
+) -> None:
     quantize_model(POCKET, "pocket", tmp_path / "out", order, "cpu", lambda done, total, what: None)
     source, variant = (edge.load(name, device="cpu").engine for name in ("pocket", str(tmp_path / "out")))
     score, (comparison,) = compare(source, [variant], range(20_000, 20_012))

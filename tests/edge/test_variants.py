@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
+import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +22,17 @@ import edge
 from edge.cli import app
 from edge.cli.terminal import VARIANT_FAILED
 from edge.commands.inspect import inspect_folder
-from edge.commands.quantize import Order, quantize_model
+from edge.commands.quantize import QuantizeOptions, quantize_model
 from edge.commands.verify import verify_folder
-from edge.errors import WrongArchitecture
+from edge.engine.sampling import Sampling
+from edge.errors import ModelUnreadable, WrongArchitecture
 from edge.hub import POCKET
 from edge.models.architecture import parse_config
 from edge.models.qwen2_vl.model import Qwen2VL
+from quantize import calibrate
+from quantize.checkpoint import Checkpoint
 from quantize.errors import (
+    AdapterNotMerged,
     AlreadyQuantized,
     BadPlan,
     BadVariant,
@@ -39,7 +46,7 @@ from quantize.errors import (
     QuantizeError,
 )  # fmt: skip
 from quantize.formats import reader
-from quantize.manifest import Manifest
+from quantize.manifest import Manifest, hash_files
 from quantize.quantized_weight import QuantizedWeight
 from stream.frame import Group
 
@@ -49,8 +56,8 @@ METHODS = ("rtn", "hqq", "awq", "gptq")
 def quietly(done: int, total: int, what: str) -> None: ...
 
 
-def make(source: Path, out: Path, **order: Any) -> Manifest:
-    return quantize_model(source, "tiny", out, Order(**{"samples": 3, **order}), "cpu", quietly)[out]
+def make(source: Path, out: Path, **options: Any) -> Manifest:
+    return quantize_model(source, "tiny", out, QuantizeOptions(**{"samples": 3, **options}), "cpu", quietly)[out]
 
 
 @pytest.fixture(scope="session")
@@ -109,15 +116,15 @@ def test_every_format_is_written_whole(format: str, asymmetric: bool, tiny: Path
 def test_one_quantization_feeds_several_formats_with_identical_numbers(
     method: str, formats: tuple[str, ...], tiny: Path, tmp_path: Path
 ) -> None:
-    order = Order(method=method, samples=3, preset="official", formats=formats)
-    written = quantize_model(tiny, "tiny", tmp_path / "out", order, "cpu", quietly)
+    options = QuantizeOptions(method=method, samples=3, preset="official", formats=formats)
+    written = quantize_model(tiny, "tiny", tmp_path / "out", options, "cpu", quietly)
     assert [path.name for path in written] == [f"out-{format}" for format in formats]
-    first, second = ({name: stored_codes(path, name) for name in written[path].layers} for path in written)
+    first, second = ({name: stored_weight(path, name) for name in written[path].layers} for path in written)
     assert len(first) == 7
     assert all(first[name].equal(second[name]) for name in first)
 
 
-def stored_codes(folder: Path, layer: str) -> QuantizedWeight:
+def stored_weight(folder: Path, layer: str) -> QuantizedWeight:
     form = reader(json.loads((folder / "config.json").read_text())["quantization_config"])
     weights = load_file(folder / "model.safetensors")
     parts = {suffix: weights[f"{layer}.{suffix}"] for suffix in form.suffixes if f"{layer}.{suffix}" in weights}
@@ -127,7 +134,7 @@ def stored_codes(folder: Path, layer: str) -> QuantizedWeight:
     return form.unpack(parts, (n, k), layer)
 
 
-def test_the_same_order_gives_the_same_bytes(tiny: Path, tmp_path: Path) -> None:
+def test_the_same_options_give_the_same_bytes(tiny: Path, tmp_path: Path) -> None:
     first, second = (make(tiny, tmp_path / name, method="gptq").files for name in ("a", "b"))
     assert first == second
 
@@ -139,12 +146,148 @@ def test_a_calibration_that_was_killed_goes_on_and_ends_with_the_same_bytes(tiny
         if what.startswith("model.layers"):
             raise KeyboardInterrupt
 
-    order = Order(method="gptq", samples=3)
+    options = QuantizeOptions(method="gptq", samples=3)
     with pytest.raises(KeyboardInterrupt):
-        quantize_model(tiny, "tiny", tmp_path / "killed", order, "cpu", killed)
+        quantize_model(tiny, "tiny", tmp_path / "killed", options, "cpu", killed)
     assert not (tmp_path / "killed").exists()
     assert make(tiny, tmp_path / "killed", method="gptq").files == whole.files
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
+
+
+def test_a_run_stopped_while_it_writes_goes_on_with_what_was_calibrated(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make(tiny, tmp_path / "whole", method="awq")
+    written = []
+
+    def stopped(done: int, total: int, what: str) -> None:
+        if (tmp_path / "out.partial" / "model.safetensors").exists():
+            written.append(what)
+        if len(written) == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quantize_model(tiny, "tiny", tmp_path / "out", QuantizeOptions(method="awq", samples=3), "cpu", stopped)
+    assert not (tmp_path / "out").exists() and not (tmp_path / "out.partial" / "manifest.json").exists()
+    monkeypatch.setattr(calibrate, "quantize_block", lambda *_: pytest.fail("a finished block was calibrated again"))
+    assert make(tiny, tmp_path / "out", method="awq").files == whole.files
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "whole"]
+
+
+def test_a_run_that_goes_on_with_another_number_type_begins_anew(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(done: int, total: int, what: str) -> None:
+        if what.startswith("model.layers"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quantize_model(tiny, "tiny", tmp_path / "out", QuantizeOptions(method="gptq", samples=3), "cpu", stopped)
+    settings = json.loads((tmp_path / "out.calibration" / "settings.json").read_text())
+    assert (settings["device"], settings["dtype"]) == ("cpu", "torch.float32")
+    monkeypatch.setattr("edge.commands.quantize.choose_dtype", lambda *_: torch.bfloat16)
+    whole = make(tiny, tmp_path / "whole", method="gptq")
+    assert make(tiny, tmp_path / "out", method="gptq").files == whole.files
+
+
+def test_what_an_interrupted_export_left_does_not_get_into_the_next(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.partial").mkdir()
+    (tmp_path / "out.partial" / "model-00002-of-00002.safetensors").write_bytes(b"old")
+    make(tiny, tmp_path / "out", method="rtn")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {p.name for p in tiny.iterdir()} | {"manifest.json"}
+
+
+def test_a_weight_file_that_nothing_is_read_from_is_told(variant: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(variant, tmp_path / "out")
+    (folder / "model-00002-of-00002.safetensors").write_bytes(b"old")
+    (problem,) = verify_folder(folder, quietly)
+    assert problem.startswith("model-00002-of-00002.safetensors is a weight file that no tensor is read from")
+
+
+def test_verifying_reads_each_tensor_once_and_holds_one_at_a_time(
+    variant: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it builds no model, whose parameters would all be read and stay."""
+    read, held = [], []
+    original = Checkpoint.tensor
+
+    def watched(self: Checkpoint, name: str) -> torch.Tensor:
+        assert not any(reference() is not None for reference in held), f"{read[-1]} is still held"
+        tensor = original(self, name)
+        read.append(name)
+        held.append(weakref.ref(tensor))
+        return tensor
+
+    monkeypatch.setattr(Checkpoint, "tensor", watched)
+    assert verify_folder(variant, quietly) == []
+    stored = Checkpoint(variant).stored
+    assert sorted(read) == sorted(name for name, tensor in stored.items() if tensor.dtype.is_floating_point)
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (lambda weights: weights.pop("model.norm.weight"), r"tensor model\.norm\.weight is missing"),
+        (
+            lambda weights: weights.update({"model.norm.weight": torch.ones(3)}),
+            r"tensor model\.norm\.weight is float32 \(3,\), not float32 \(256,\)",
+        ),
+        (
+            lambda weights: weights["model.layers.0.mlp.up_proj.scales"].fill_(float("nan")),
+            r"model\.layers\.0\.mlp\.up_proj\.scales holds 1536 numbers that are not finite",
+        ),
+    ],
+    ids=["missing", "shape", "not finite"],
+)
+def test_files_that_are_as_written_but_hold_something_else_are_told(
+    change: Any, says: str, variant: Path, tmp_path: Path
+) -> None:
+    folder = with_weights(variant, tmp_path / "out", change)
+    replace(Manifest.read(folder), files=hash_files(folder)).write(folder)
+    (problem,) = verify_folder(folder, quietly)
+    assert re.search(says, problem), problem
+
+
+@pytest.mark.parametrize("format", ["gptq", "awq"])
+def test_a_folder_that_says_in_a_file_of_its_own_how_it_is_quantized_answers_the_same(
+    format: str, tiny: Path, tmp_path: Path
+) -> None:
+    folder, name = tmp_path / "out", {"gptq": "quantize_config.json", "awq": "quant_config.json"}[format]
+    make(tiny, folder, method="hqq", preset="official", formats=(format,))
+    expected = inspect_folder(folder).rows, answer(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / name).write_text(json.dumps(config.pop("quantization_config")))
+    (folder / "config.json").write_text(json.dumps(config))
+    assert (inspect_folder(folder).rows, answer(folder)) == expected
+
+
+def answer(folder: Path) -> str:
+    messages = [{"role": "user", "content": "Describe the video."}]
+    return "".join(edge.load(str(folder), device="cpu").chat(messages, sampling=Sampling(max_tokens=6)))
+
+
+def test_an_adapter_that_is_not_merged_is_named_wherever_a_model_is_read(tiny: Path, tmp_path: Path) -> None:
+    def prefix(weights: dict[str, torch.Tensor]) -> None:
+        for name in list(weights):
+            weights[f"base_model.model.{name}"] = weights.pop(name)
+
+    source = with_weights(tiny, tmp_path / "source", prefix)
+    with pytest.raises(AdapterNotMerged, match="merge_and_unload"):
+        make(source, tmp_path / "out", method="rtn")
+    with pytest.raises(ModelUnreadable, match="merge_and_unload"):
+        edge.load(str(source), device="cpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", ["awq", "gptq"])
+def test_calibration_on_a_gpu_gives_errors_like_those_of_the_cpu(method: str, tiny: Path, tmp_path: Path) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    options = QuantizeOptions(method=method, samples=3)
+    manifest = quantize_model(tiny, "tiny", tmp_path / "out", options, "cuda", quietly)[tmp_path / "out"]
+    assert verify_folder(tmp_path / "out", quietly) == []
+    there = make(tiny, tmp_path / "cpu", method=method).errors
+    assert all(error == pytest.approx(there[name], rel=0.5) for name, error in manifest.errors.items())
 
 
 def test_what_is_stored_is_told(variant: Path) -> None:
@@ -187,11 +330,11 @@ def test_the_commands_say_what_they_did(tiny: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "order, error, says",
+    "options, error, says",
     [
         ({"preset": "tiny"}, BadPlan, "official, edge, int8"),
         ({"method": "magic"}, BadPlan, "rtn, hqq, awq, gptq"),
-        ({"options": {"act_order": False}}, BadPlan, "rtn has no order of columns"),
+        ({"method_options": {"act_order": False}}, BadPlan, "rtn has no order of columns"),
         ({"group": "100"}, BadVariant, "groups of 100"),
         ({"group": "all"}, BadPlan, "groups of 'all'"),
         ({"bits": 3}, BadVariant, "3 bits"),
@@ -202,11 +345,11 @@ def test_the_commands_say_what_they_did(tiny: Path, tmp_path: Path) -> None:
         ({"calibrate": Path("/nowhere"), "method": "gptq"}, NothingToCalibrate, "is no folder"),
     ],
 )
-def test_an_order_that_cannot_be_filled_is_named_and_leaves_nothing(
-    order: dict[str, Any], error: type[QuantizeError], says: str, tiny: Path, tmp_path: Path
+def test_options_that_cannot_be_met_are_named_and_leave_nothing(
+    options: dict[str, Any], error: type[QuantizeError], says: str, tiny: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=says):
-        make(tiny, tmp_path / "out", **{"method": "rtn", **order})
+        make(tiny, tmp_path / "out", **{"method": "rtn", **options})
     assert not (tmp_path / "out").exists()
 
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edge.calibration.block_runners import Route, lead
-from edge.calibration.prompts import Layout, drawn
+from edge.calibration.block_runners import CalibrationSetup, make_block_runners
+from edge.calibration.prompts import PromptBuilder, synthetic_examples
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
 from edge.media.limits import Limits
@@ -74,19 +74,19 @@ def _drawn(n: int, k: int, seed: int, rows: int = 3000) -> Layer:
 
 def _real(samples: int = 24) -> dict[str, Layer]:
     config, limits, checkpoint = read_config(POCKET), Limits.load(POCKET, QWEN2_VL.limits), Checkpoint(POCKET)
-    layout = Layout(Tokenizer.load(POCKET), limits.cell, config.video_token_id)
-    prompts = [layout.prompt(spoken) for spoken in drawn(samples, 0, limits, max_pixels=448 * 448)]
-    route = Route(config, prompts, checkpoint.tensor, torch.device("cpu"), torch.float32)
-    passages, activations = lead(route, list(checkpoint.files))
+    builder = PromptBuilder(Tokenizer.load(POCKET), limits.cell, config.video_token_id)
+    prompts = [builder.build(example) for example in synthetic_examples(samples, 0, limits, max_pixels=448 * 448)]
+    setup = CalibrationSetup(config, prompts, checkpoint.tensor, torch.device("cpu"), torch.float32)
+    runners, activations = make_block_runners(setup, list(checkpoint.files))
     found: dict[str, Layer] = {}
-    for passage in passages:
-        block, module = passage.block, passage.load()
+    for runner in runners:
+        block, module = runner.block, runner.load()
         names = [name for name in REAL if name in block.layer_names()]
         watched = {name: module.get_submodule(name.removeprefix(f"{block.name}.")) for name in names}
         seen: dict[str, list[Tensor]] = {name: [] for name in names}
         for name, layer in watched.items():
             layer.register_forward_pre_hook(lambda _, inputs, rows=seen[name]: rows.append(inputs[0].flatten(0, -2)))
-        activations = [passage.run(module, sample, x) for sample, x in enumerate(activations)]
+        activations = [runner.run(module, sample, x) for sample, x in enumerate(activations)]
         for name, layer in watched.items():
             assert isinstance(layer, nn.Linear)
             found[name] = layer.weight.detach().float(), torch.cat(seen[name]).float()

@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from edge.cache import KVCache
-from edge.calibration.prompts import Layout, Prompt, Spoken
-from edge.commands.quantize import Order, quantize_model
+from edge.calibration.prompts import CalibrationExample, CalibrationPrompt, PromptBuilder
+from edge.commands.quantize import QuantizeOptions, quantize_model
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
 from edge.models.architecture import read_config
@@ -82,9 +82,9 @@ def test_our_gptq_loses_no_more_on_the_same_inputs(
 
 
 def our_weight(weight: Tensor, x: Tensor, variant: Variant, **options: Any) -> Tensor:
-    gatherer = HessianAccumulator(x.shape[1])
-    gatherer.add(x, torch.zeros(len(x), dtype=torch.bool))
-    return gptq(weight, variant, gatherer.statistics(), **options).dequantize()
+    accumulator = HessianAccumulator(x.shape[1])
+    accumulator.add(x, np.zeros(len(x), dtype=bool))
+    return gptq(weight, variant, accumulator.statistics(), **options).dequantize()
 
 
 def their_weight(weight: Tensor, x: Tensor, variant: Variant, options: dict[str, Any]) -> Tensor:
@@ -109,7 +109,7 @@ def output_error(weight: Tensor, stored: Tensor, x: Tensor) -> float:
     return float(error / output)
 
 
-# Products. A symmetric group of ours is turned round by a negative scale where its largest weight is positive.
+# Products. A symmetric group of ours has a negative scale where its largest weight is positive.
 
 
 @dataclass(frozen=True)
@@ -133,23 +133,25 @@ BY_KERNEL = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: f"{ker
 
 @BY_KERNEL
 def test_products_with_negative_scales_are_right(kernel: Kernel, gptqmodel: ModuleType) -> None:
-    codes, x = some_codes(), some_input(kernel.dtype)
-    assert 0.3 < (codes.scales < 0).float().mean() < 0.7
-    right = x.double() @ codes.dequantize().double().T
-    assert relative(multiply(kernel, codes, x), right) < kernel.noise
+    quantized, x = some_quantized(), some_input(kernel.dtype)
+    assert 0.3 < (quantized.scales < 0).float().mean() < 0.7
+    right = x.double() @ quantized.dequantize().double().T
+    assert relative(multiply(kernel, quantized, x), right) < kernel.noise
 
 
 @BY_KERNEL
 def test_turning_the_scales_of_a_row_turns_its_result_and_nothing_else(kernel: Kernel, gptqmodel: ModuleType) -> None:
     """Rounding knows no sign, so this holds to the bit."""
-    codes, x = some_codes(), some_input(kernel.dtype)
-    signs = torch.tensor([1.0, -1.0]).repeat(len(codes.scales) // 2).half()
-    plain = QuantizedWeight(codes.variant, codes.values, codes.scales.abs(), codes.zeros)
-    turned = QuantizedWeight(codes.variant, codes.values, codes.scales.abs() * signs[:, None], codes.zeros)
+    quantized, x = some_quantized(), some_input(kernel.dtype)
+    signs = torch.tensor([1.0, -1.0]).repeat(len(quantized.scales) // 2).half()
+    plain = QuantizedWeight(quantized.variant, quantized.values, quantized.scales.abs(), quantized.zeros)
+    turned = QuantizedWeight(
+        quantized.variant, quantized.values, quantized.scales.abs() * signs[:, None], quantized.zeros
+    )
     assert torch.equal(multiply(kernel, turned, x), multiply(kernel, plain, x) * signs.to(kernel.dtype))
 
 
-def some_codes() -> QuantizedWeight:
+def some_quantized() -> QuantizedWeight:
     weight = torch.randn(64, 512, generator=torch.Generator().manual_seed(0)) / 20
     return rtn(weight, Variant(4, 128))
 
@@ -158,15 +160,15 @@ def some_input(dtype: torch.dtype) -> Tensor:
     return torch.randn(24, 512, generator=torch.Generator().manual_seed(1)).to(dtype)
 
 
-def multiply(kernel: Kernel, codes: QuantizedWeight, x: Tensor) -> Tensor:
+def multiply(kernel: Kernel, quantized: QuantizedWeight, x: Tensor) -> Tensor:
     module, _, name = kernel.path.partition(":")
     made = getattr(__import__(f"gptqmodel.nn_modules.qlinear.{module}", fromlist=[name]), name)
-    n, k = codes.shape
+    n, k = quantized.shape
     layer = made(
-        bits=codes.variant.bits, group_size=codes.variant.group, sym=True, desc_act=False, in_features=k,
+        bits=quantized.variant.bits, group_size=quantized.variant.group, sym=True, desc_act=False, in_features=k,
         out_features=n, bias=False, pack_dtype=torch.int32,
     )  # fmt: skip
-    layer.load_state_dict(Gptq(version=2).pack(codes), strict=False)
+    layer.load_state_dict(Gptq(version=2).pack(quantized), strict=False)
     layer.qzero_format(format=2)
     layer.post_init()
     with torch.inference_mode():
@@ -177,17 +179,17 @@ def multiply(kernel: Kernel, codes: QuantizedWeight, x: Tensor) -> Tensor:
 # Folders.
 
 ORDERS = {
-    "rtn": Order(preset="official", method="rtn"),
-    "gptq": Order(preset="official", method="gptq", samples=8),
-    "groups of 32": Order(preset="official", method="rtn", group="32"),
-    "eight bits": Order(preset="official", method="rtn", bits=8),
-    "asymmetric": Order(preset="official", method="hqq"),
-    "by rules": Order(preset="official", method="rtn", rules=(
+    "rtn": QuantizeOptions(preset="official", method="rtn"),
+    "gptq": QuantizeOptions(preset="official", method="gptq", samples=8),
+    "groups of 32": QuantizeOptions(preset="official", method="rtn", group="32"),
+    "eight bits": QuantizeOptions(preset="official", method="rtn", bits=8),
+    "asymmetric": QuantizeOptions(preset="official", method="hqq"),
+    "by rules": QuantizeOptions(preset="official", method="rtn", rules=(
         r"lm_head=int8-channel", r"model\.layers\.\d+\.mlp\.down_proj=int8-channel",
         r"model\.layers\.1\.self_attn\.o_proj=keep",
     )),
-    "edge": Order(preset="edge", method="rtn"),
-    "edge, untied": Order(preset="edge", method="rtn"),
+    "edge": QuantizeOptions(preset="edge", method="rtn"),
+    "edge, untied": QuantizeOptions(preset="edge", method="rtn"),
 }  # fmt: skip
 UNTIED = {"by rules", "edge, untied"}  # a head that is the embedding is no layer of its own
 
@@ -374,15 +376,15 @@ def frames(count: int) -> NDArray[np.uint8]:
     return np.stack([scene.render(index / 2, 112, 168) for index in range(count)])
 
 
-def seen(kind: str, pairs: NDArray[np.uint8], question: str, answer: str) -> Prompt:
+def seen(kind: str, pairs: NDArray[np.uint8], question: str, answer: str) -> CalibrationPrompt:
     token = CONFIG.image_token_id if kind == "image" else CONFIG.video_token_id
-    layout = Layout(Tokenizer.load(POCKET), 28, token)
-    return layout.prompt(Spoken(kind, tuple(pairs), question, answer))
+    builder = PromptBuilder(Tokenizer.load(POCKET), 28, token)
+    return builder.build(CalibrationExample(kind, tuple(pairs), question, answer))
 
 
-def said(text: str) -> Prompt:
+def said(text: str) -> CalibrationPrompt:
     tokens = Tokenizer.load(POCKET).encode(text)
-    return Prompt((), tokens, LAYOUT.text_positions(0, len(tokens)), np.zeros(len(tokens), dtype=bool))
+    return CalibrationPrompt((), tokens, LAYOUT.text_positions(0, len(tokens)), np.zeros(len(tokens), dtype=bool))
 
 
 ANSWER = "A small red circle moves left. A large blue square stands still."
@@ -394,7 +396,7 @@ PROMPTS = {
 
 
 @torch.inference_mode()
-def our_logits(model: Qwen2VL, prompt: Prompt) -> Tensor:
+def our_logits(model: Qwen2VL, prompt: CalibrationPrompt) -> Tensor:
     x = model.embed(torch.from_numpy(prompt.tokens))
     if prompt.groups:
         pictures = model.encode(torch.from_numpy(np.stack(prompt.groups))).flatten(0, 1)
@@ -404,7 +406,7 @@ def our_logits(model: Qwen2VL, prompt: Prompt) -> Tensor:
 
 
 @torch.inference_mode()
-def their_logits(model: Theirs, prompt: Prompt) -> Tensor:
+def their_logits(model: Theirs, prompt: CalibrationPrompt) -> Tensor:
     ids = torch.from_numpy(prompt.tokens)[None]
     kinds = torch.zeros_like(ids, dtype=torch.int)
     kinds[ids == CONFIG.image_token_id], kinds[ids == CONFIG.video_token_id] = 1, 2

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from quantize.calibrate import Result as BlockResult
-from quantize.calibrate import Store, _fold, calibrate, gather
+from quantize.calibrate import BlockResult, _fold, calibrate, gather
+from quantize.calibration_store import CalibrationStore
 from quantize.methods.gptq import gptq
 from quantize.methods.rtn import rtn
 from quantize.plan import make_plan
-from quantize.structure import LANGUAGE, Block
+from quantize.statistics import VisionMask
+from quantize.structure import LANGUAGE_INPUTS, BlockSpec
 from quantize.variant import Variant
 
 WIDTH, INNER, BLOCKS = 64, 128, 3
@@ -40,9 +42,9 @@ class Layer(nn.Module):
         return x + self.mlp.down_proj(nn.functional.silu(self.mlp.gate_proj(h)) * self.mlp.up_proj(h))
 
 
-class ToyPassage:
+class ToyRunner:
     def __init__(self, index: int) -> None:
-        self.block = Block(f"model.layers.{index}", LANGUAGE)
+        self.block = BlockSpec(f"model.layers.{index}", LANGUAGE_INPUTS)
         self.index = index
 
     def load(self) -> nn.Module:
@@ -53,8 +55,8 @@ class ToyPassage:
         out: Tensor = module(x)
         return out
 
-    def vision(self, sample: int) -> Tensor:
-        return torch.arange(10) < 6
+    def vision(self, sample: int) -> VisionMask:
+        return np.arange(10) < 6
 
 
 def samples() -> list[Tensor]:
@@ -63,14 +65,14 @@ def samples() -> list[Tensor]:
     return [strength * torch.randn(1, 10, WIDTH, generator=generator) for _ in range(4)]
 
 
-def run(folder: Path, *, stop_at: int | None = None, fold: bool = False, settings: str = "one") -> Store:
-    store = Store(folder, {"settings": settings})
+def run(folder: Path, *, stop_at: int | None = None, fold: bool = False, settings: str = "one") -> CalibrationStore:
+    store = CalibrationStore(folder, {"settings": settings})
 
     def progress(done: int, total: int, name: str) -> None:
         if done == stop_at:
             raise KeyboardInterrupt
 
-    calibrate([ToyPassage(i) for i in range(BLOCKS)], samples(), PLAN, gptq, store, fold=fold, progress=progress)
+    calibrate([ToyRunner(i) for i in range(BLOCKS)], samples(), PLAN, gptq, store, fold=fold, progress=progress)
     return store
 
 
@@ -89,7 +91,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_bytes(stop_at: in
 
 def test_finished_blocks_are_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(tmp_path)
-    monkeypatch.setattr(ToyPassage, "load", lambda self: pytest.fail("a finished block was loaded"))
+    monkeypatch.setattr(ToyRunner, "load", lambda self: pytest.fail("a finished block was loaded"))
     run(tmp_path)
 
 
@@ -104,7 +106,7 @@ def test_other_settings_begin_anew(tmp_path: Path) -> None:
 
 def test_every_planned_layer_is_stored_with_its_error(tmp_path: Path) -> None:
     store = run(tmp_path)
-    assert set(store.layers) == {name for i in range(BLOCKS) for name in ToyPassage(i).block.layer_names()}
+    assert set(store.layers) == {name for i in range(BLOCKS) for name in ToyRunner(i).block.layer_names()}
     assert all(0 < error < 0.05 for _, _, error in store.layers.values())
     assert store.load("model.layers.1.mlp.down_proj").shape == (WIDTH, INNER)
     assert store.changed() == {}
@@ -114,28 +116,28 @@ def test_a_block_is_watched_behind_the_quantized_ones(tmp_path: Path) -> None:
     """The same second block gets other numbers when the first one was quantized more coarsely."""
     run(tmp_path / "a")
     coarse = make_plan("official", Variant(4, 32), tied=True, overrides=[r"model\.layers\.0\..*=int4-channel"])
-    store = Store(tmp_path / "b", {})
-    calibrate([ToyPassage(i) for i in range(2)], samples(), coarse, gptq, store)
+    store = CalibrationStore(tmp_path / "b", {})
+    calibrate([ToyRunner(i) for i in range(2)], samples(), coarse, gptq, store)
     first, second = (content(tmp_path / name)["model.layers.1.safetensors"] for name in "ab")
     assert first != second
 
 
 def test_folding_leaves_the_unquantized_block_as_it_was() -> None:
-    runner = ToyPassage(0)
+    runner = ToyRunner(0)
     module, folded = runner.load().double(), runner.load().double()
     xs = [x.double() for x in samples()]
     result = BlockResult()
-    statistics = gather(runner, folded, LANGUAGE, xs)
-    for feed in LANGUAGE:
-        _fold(folded, runner.block.name, feed, PLAN, statistics[feed], result)
+    statistics = gather(runner, folded, LANGUAGE_INPUTS, xs)
+    for shared in LANGUAGE_INPUTS:
+        _fold(folded, runner.block.name, shared, PLAN, statistics[shared], result)
     assert not torch.allclose(folded.mlp.down_proj.weight, module.mlp.down_proj.weight)
     for x in xs:
         assert torch.allclose(folded(x), module(x), rtol=1e-6, atol=1e-6)  # the norm is folded in float32
 
 
 def test_what_folding_changed_is_stored(tmp_path: Path) -> None:
-    store = Store(tmp_path, {})
-    calibrate([ToyPassage(0)], samples(), PLAN, rtn, store, fold=True)
+    store = CalibrationStore(tmp_path, {})
+    calibrate([ToyRunner(0)], samples(), PLAN, rtn, store, fold=True)
     assert set(store.changed()) == {
         f"model.layers.0.{norm}.{leaf}"
         for norm in ("input_layernorm", "post_attention_layernorm")
@@ -144,10 +146,10 @@ def test_what_folding_changed_is_stored(tmp_path: Path) -> None:
 
 
 def test_a_layer_that_stays_as_it_is_reads_unscaled_inputs() -> None:
-    runner, result = ToyPassage(0), BlockResult()
+    runner, result = ToyRunner(0), BlockResult()
     module = runner.load()
     plan = make_plan("official", Variant(4, 32), tied=True, overrides=[r".*gate_proj=keep"])
-    feed = next(feed for feed in LANGUAGE if "mlp.gate_proj" in feed.layers)
-    statistics = gather(runner, module, [feed], samples())[feed]
-    assert _fold(module, runner.block.name, feed, plan, statistics, result) is statistics
+    shared = next(shared for shared in LANGUAGE_INPUTS if "mlp.gate_proj" in shared.layers)
+    statistics = gather(runner, module, [shared], samples())[shared]
+    assert _fold(module, runner.block.name, shared, plan, statistics, result) is statistics
     assert result.changed == {}

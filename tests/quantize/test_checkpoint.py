@@ -13,8 +13,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from quantize.checkpoint import DTYPES, INDEX, SINGLE, Checkpoint, ShardWriter, Stored
-from quantize.errors import CheckpointUnreadable, OutputFailed
+from quantize.checkpoint import DTYPES, INDEX, SINGLE, Checkpoint, Stored
+from quantize.errors import AdapterNotMerged, CheckpointUnreadable, OutputFailed
+from quantize.shard_writer import ShardWriter, weight_files
 
 TENSORS = {
     "visual.patch_embed.proj.weight": torch.randn(4, 3, 2, 2, 2).bfloat16(),
@@ -78,6 +79,7 @@ def test_large_checkpoints_are_divided_into_shards_with_an_index(tmp_path: Path)
     write(tmp_path, tensors, shard_bytes=100)
     names = [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)]
     assert sorted(path.name for path in tmp_path.iterdir()) == [*names, INDEX]
+    assert weight_files(stored(tensors), shard_bytes=100) == [*names, INDEX]
     index = json.loads((tmp_path / INDEX).read_text())
     assert index["metadata"]["total_size"] == 75 * 4
     assert index["weight_map"] == {"a": names[0], "b": names[0], "c": names[1], "d": names[2]}
@@ -88,7 +90,14 @@ def test_large_checkpoints_are_divided_into_shards_with_an_index(tmp_path: Path)
 
 def test_a_checkpoint_that_just_fits_is_one_file(tmp_path: Path) -> None:
     write(tmp_path, {"a": torch.zeros(10), "b": torch.zeros(10)}, shard_bytes=80)
-    assert [path.name for path in tmp_path.iterdir()] == [SINGLE]
+    assert [path.name for path in tmp_path.iterdir()] == [SINGLE] == weight_files({"a": Stored(torch.float32, (20,))})
+
+
+def test_files_that_no_tensor_is_read_from_are_known(tmp_path: Path) -> None:
+    write(tmp_path, {"a": torch.zeros(10)})
+    assert Checkpoint(tmp_path).unread_files() == []
+    (tmp_path / "model-00001-of-00002.safetensors").touch()
+    assert [path.name for path in Checkpoint(tmp_path).unread_files()] == ["model-00001-of-00002.safetensors"]
 
 
 @pytest.mark.parametrize(
@@ -144,6 +153,22 @@ def test_a_folder_without_weights_says_what_a_model_is(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").touch()
     with pytest.raises(CheckpointUnreadable, match=r"lacks model.safetensors.*\.bin files must be converted"):
         Checkpoint(tmp_path)
+
+
+def test_an_adapter_that_is_not_merged_is_named_with_how_to_merge_it(tmp_path: Path) -> None:
+    write(tmp_path, {"base_model.model.lm_head.weight": torch.zeros(1)})
+    with pytest.raises(AdapterNotMerged, match=r"(?s)base_model\.model\.\*: .*\(BASE\).*merge_and_unload\(\)"):
+        Checkpoint(tmp_path)
+    (tmp_path / SINGLE).rename(tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(AdapterNotMerged, match=r"(?s)holds adapter_config\.json and no model.*merge_and_unload"):
+        Checkpoint(tmp_path)
+
+
+def test_a_merged_model_beside_what_is_left_of_its_adapter_is_read(tmp_path: Path) -> None:
+    write(tmp_path, {"lm_head.weight": torch.zeros(1)})
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert list(Checkpoint(tmp_path).files) == ["lm_head.weight"]
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:

@@ -1,12 +1,10 @@
-"""A manifest says what an artifact is, finds what was changed in it, and a folder comes whole or not at all."""
+"""A manifest says what an artifact is, and finds what was changed in it."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantize.errors import ArtifactDamaged, FormatUnknown, OutputExists, OutputFailed
-from quantize.manifest import MANIFEST, Calibration, File, Manifest, atomic_folder, hash_files, verify
+from quantize.errors import ArtifactDamaged, FormatUnknown, OutputFailed
+from quantize.manifest import MANIFEST, Calibration, FileRecord, Manifest, hash_files, hash_problems
 from quantize.variant import BITS, GROUPS, Variant
 
 variants = st.builds(Variant, st.sampled_from(BITS), st.sampled_from(GROUPS), st.booleans())
@@ -32,7 +30,7 @@ manifests = st.builds(
     kept=st.lists(texts, max_size=3).map(tuple),
     calibration=st.none() | st.builds(Calibration, texts, st.integers(), st.integers(), st.none() | texts),
     errors=st.dictionaries(texts, st.none() | st.floats(0, 1), max_size=3),
-    files=st.dictionaries(st.sampled_from(["config.json", "a/b"]), st.builds(File, texts, st.integers(0))),
+    files=st.dictionaries(st.sampled_from(["config.json", "a/b"]), st.builds(FileRecord, texts, st.integers(0))),
 )
 PLAIN = Manifest("Qwen/Qwen2-VL-2B-Instruct", "edge", "rtn", "gptq", {"lm_head": Variant(8, None)}, "edge 0.1.0")
 
@@ -137,13 +135,13 @@ def test_json_that_is_no_manifest_is_told(found: Any) -> None:
 def test_hashes_are_of_every_file_but_the_manifest(tmp_path: Path) -> None:
     files = hash_files(with_manifest(tmp_path / "x"))
     assert list(files) == ["config.json", "model.safetensors", "processor/vocabulary.txt"]
-    assert files["config.json"] == File("44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", 2)
+    assert files["config.json"] == FileRecord("44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", 2)
 
 
 def test_a_whole_artifact_has_no_problems_and_may_be_added_to(tmp_path: Path) -> None:
     folder = with_manifest(tmp_path / "x")
     (folder / "README.md").write_text("ours")
-    assert verify(folder) == []
+    assert hash_problems(folder) == []
 
 
 def test_one_changed_byte_is_found(tmp_path: Path) -> None:
@@ -151,14 +149,14 @@ def test_one_changed_byte_is_found(tmp_path: Path) -> None:
     content = bytearray((folder / "model.safetensors").read_bytes())
     content[5000] ^= 1
     (folder / "model.safetensors").write_bytes(content)
-    assert verify(folder) == ["model.safetensors has the right size but other bytes than were written"]
+    assert hash_problems(folder) == ["model.safetensors has the right size but other bytes than were written"]
 
 
 def test_truncation_and_missing_files_are_found(tmp_path: Path) -> None:
     folder = with_manifest(tmp_path / "x")
     os.truncate(folder / "model.safetensors", 10_239)
     (folder / "processor" / "vocabulary.txt").unlink()
-    assert verify(folder) == [
+    assert hash_problems(folder) == [
         "model.safetensors has 10239 bytes, not 10240",
         "processor/vocabulary.txt is missing",
     ]
@@ -174,95 +172,7 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path, monkeypatch: py
         return whole(self, *args, **options)
 
     monkeypatch.setattr(Path, "open", broken)
-    assert verify(folder) == ["config.json cannot be read: Input/output error"]
-
-
-def test_a_folder_gets_its_name_when_it_is_filled(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "variant"
-    with atomic_folder(path) as partial:
-        assert partial == tmp_path / "new" / "variant.partial"
-        (partial / "config.json").write_text("{}")
-        PLAIN.write(partial)
-        assert not path.exists()
-    assert sorted(file.name for file in path.iterdir()) == ["config.json", MANIFEST]
-    assert not partial.exists()
-
-
-@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
-def test_what_is_there_already_is_never_touched(tmp_path: Path, make: Any) -> None:
-    make(tmp_path / "x")
-    with pytest.raises(OutputExists, match="x is there already"), atomic_folder(tmp_path / "x"):
-        pytest.fail("must not begin")
-    assert [path.name for path in tmp_path.iterdir()] == ["x"]
-
-
-def test_what_appears_in_the_meantime_is_not_overwritten(tmp_path: Path) -> None:
-    with pytest.raises(OutputExists), atomic_folder(tmp_path / "x") as partial:
-        PLAIN.write(partial)
-        (tmp_path / "x").mkdir()
-    assert list((tmp_path / "x").iterdir()) == []
-    assert not (partial / MANIFEST).exists()
-
-
-def test_a_failure_leaves_work_to_go_on_with_but_nothing_that_looks_finished(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "x") as partial:
-        (partial / "model.safetensors").write_text("done")
-        PLAIN.write(partial)
-        raise RuntimeError
-    assert not (tmp_path / "x").exists()
-    assert [path.name for path in partial.iterdir()] == ["model.safetensors"]
-    with atomic_folder(tmp_path / "x") as again:
-        assert (again / "model.safetensors").read_text() == "done"
-    assert (tmp_path / "x" / "model.safetensors").exists()
-
-
-KILLED = """
-import os, sys, torch
-from pathlib import Path
-from quantize.checkpoint import ShardWriter, Stored
-from quantize.manifest import atomic_folder
-with atomic_folder(Path(sys.argv[1])) as partial:
-    with ShardWriter(partial, {"a": Stored(torch.float32, (3,)), "b": Stored(torch.float32, (3,))}) as writer:
-        writer.write("a", torch.ones(3))
-        os._exit(9)
-"""
-
-
-def test_a_run_that_is_killed_leaves_no_folder_of_that_name_and_the_next_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "x"
-    assert subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False).returncode == 9
-    assert not path.exists() and (tmp_path / "x.partial").is_dir()
-    with atomic_folder(path) as partial:
-        assert [file.name for file in partial.iterdir()] == ["model.safetensors"]
-
-
-def test_a_run_killed_just_before_the_name_is_not_taken_for_finished_by_the_next(tmp_path: Path) -> None:
-    (tmp_path / "x.partial").mkdir()
-    PLAIN.write(tmp_path / "x.partial")
-    with atomic_folder(tmp_path / "x") as partial:
-        assert list(partial.iterdir()) == []
-
-
-def test_two_runs_do_not_fill_the_same_folder(tmp_path: Path) -> None:
-    with (
-        atomic_folder(tmp_path / "x"),
-        pytest.raises(OutputFailed, match=r"Another run is writing .*x\.partial"),
-        atomic_folder(tmp_path / "x"),
-    ):
-        pytest.fail("must not begin")
-
-
-def test_a_full_disk_is_told_and_nothing_gets_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(handle: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with (
-        pytest.raises(OutputFailed, match=r"No space left on device\. Free some space"),
-        atomic_folder(tmp_path / "x") as partial,
-    ):
-        PLAIN.write(partial)
-    assert not (tmp_path / "x").exists() and not (partial / MANIFEST).exists()
+    assert hash_problems(folder) == ["config.json cannot be read: Input/output error"]
 
 
 def test_a_manifest_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,9 +182,3 @@ def test_a_manifest_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OutputFailed, match=r"manifest\.json cannot be written: No space left"):
         PLAIN.write(tmp_path)
-
-
-def test_a_parent_that_is_a_file_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputFailed, match="cannot be written"), atomic_folder(tmp_path / "file" / "x"):
-        pytest.fail("must not begin")

@@ -7,7 +7,7 @@ import pytest
 from quantize.errors import BadPlan, BadVariant, DoesNotDivide
 from quantize.layer_names import official_name
 from quantize.plan import PRESETS, make_plan
-from quantize.structure import blocks
+from quantize.structure import find_blocks
 from quantize.variant import Variant
 
 # Names and shapes of Qwen2-VL-2B, one layer of each kind.
@@ -84,7 +84,7 @@ def test_a_layer_that_groups_do_not_divide_is_named() -> None:
 def test_blocks_come_in_the_order_data_passes_them() -> None:
     names = [f"{name}.weight" for layers in (LANGUAGE, VISION, OTHERS) for name in layers]
     names += [f"model.layers.{index}.mlp.up_proj.weight" for index in (1, 2)]
-    found = [block.name for block in blocks(names)]
+    found = [block.name for block in find_blocks(names)]
     assert found == [
         "visual.blocks.0", "visual.blocks.31", "visual.merger",
         "model.layers.0", "model.layers.1", "model.layers.2", "model.layers.3", "model.layers.27",

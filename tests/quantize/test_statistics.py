@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantize.statistics import HessianAccumulator
+from quantize.statistics import HessianAccumulator, VisionMask
 
 
-def gathered(*portions: tuple[torch.Tensor, torch.Tensor], width: int = 6) -> HessianAccumulator:
+def gathered(*portions: tuple[torch.Tensor, VisionMask], width: int = 6) -> HessianAccumulator:
     accumulator = HessianAccumulator(width)
     for x, vision in portions:
         accumulator.add(x, vision)
@@ -20,7 +21,7 @@ def gathered(*portions: tuple[torch.Tensor, torch.Tensor], width: int = 6) -> He
 @given(st.integers(1, 40), st.integers(0, 40), st.integers(0, 10**6))
 def test_pictures_and_words_weigh_the_same_however_many_there_are(words: int, pictures: int, seed: int) -> None:
     x = torch.randn(words + pictures, 6, generator=torch.Generator().manual_seed(seed))
-    vision = torch.arange(words + pictures) >= words
+    vision = np.arange(words + pictures) >= words
     statistics = gathered((x, vision)).statistics()
     means = [rows.T @ rows / len(rows) for rows in (x[~vision], x[vision]) if len(rows)]
     assert torch.allclose(statistics.hessian, torch.stack(means).mean(0), atol=1e-5)
@@ -30,7 +31,7 @@ def test_pictures_and_words_weigh_the_same_however_many_there_are(words: int, pi
 
 
 def test_the_portions_do_not_matter() -> None:
-    x, vision = torch.randn(30, 6), torch.arange(30) % 3 == 0
+    x, vision = torch.randn(30, 6), np.arange(30) % 3 == 0
     whole = gathered((x, vision)).statistics()
     parts = gathered((x[:7], vision[:7]), (x[7:8], vision[7:8]), (x[8:], vision[8:])).statistics()
     assert torch.allclose(whole.hessian, parts.hessian, atol=1e-5)
@@ -39,7 +40,7 @@ def test_the_portions_do_not_matter() -> None:
 def test_the_hessian_tells_the_error_of_the_output() -> None:
     x = torch.randn(50, 6)
     error = torch.randn(4, 6)
-    statistics = gathered((x, torch.zeros(50, dtype=torch.bool))).statistics()
+    statistics = gathered((x, np.zeros(50, dtype=bool))).statistics()
     direct = ((x @ error.T) ** 2).sum(-1).mean()
     assert torch.allclose(torch.trace(error @ statistics.hessian @ error.T), direct, rtol=1e-4)
 

@@ -34,3 +34,15 @@ def test_a_row_is_a_whole_number_of_groups() -> None:
     assert Variant(8, None).num_groups(1176) == 1
     with pytest.raises(DoesNotDivide, match=r"patch_embed is 1176 wide, which groups of 128"):
         Variant(4, 128).num_groups(1176, "patch_embed")
+
+
+@pytest.mark.parametrize(
+    "text, nbytes",
+    [
+        ("int4-g128", 8 * 256 // 2 + 8 * 2 * 2),
+        ("int4-g32-asym", 8 * 256 // 2 + 8 * 8 * 3),
+        ("int8-channel", 8 * 256 + 8 * 2),
+    ],
+)
+def test_a_matrix_takes_its_numbers_and_a_scale_and_perhaps_a_zero_point_for_each_group(text: str, nbytes: int) -> None:
+    assert Variant.parse(text).nbytes(8, 256) == nbytes

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from edge.cache import KVCache
-from edge.calibration.block_runners import Route, lead
-from edge.calibration.prompts import Layout, Prompt, Spoken
+from edge.calibration.block_runners import CalibrationSetup, make_block_runners
+from edge.calibration.prompts import CalibrationExample, CalibrationPrompt, PromptBuilder
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
 from edge.models.architecture import read_config
@@ -20,13 +20,13 @@ CONFIG, CPU = read_config(POCKET), torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def prompt() -> Prompt:
+def prompt() -> CalibrationPrompt:
     frames = np.random.default_rng(0).integers(0, 256, (2, 2, 112, 140, 3), dtype=np.uint8)
-    spoken = Spoken("video", tuple(frames), "Describe the video.", "A small red circle moves left.")
-    return Layout(Tokenizer.load(POCKET), 28, CONFIG.video_token_id).prompt(spoken)
+    example = CalibrationExample("video", tuple(frames), "Describe the video.", "A small red circle moves left.")
+    return PromptBuilder(Tokenizer.load(POCKET), 28, CONFIG.video_token_id).build(example)
 
 
-def test_block_by_block_equals_the_model_whole(prompt: Prompt) -> None:
+def test_block_by_block_equals_the_model_whole(prompt: CalibrationPrompt) -> None:
     model = load_model(POCKET, CONFIG, torch.float64, CPU)
     with torch.inference_mode():
         x = model.embed(torch.from_numpy(prompt.tokens))
@@ -37,17 +37,17 @@ def test_block_by_block_equals_the_model_whole(prompt: Prompt) -> None:
 
         checkpoint = Checkpoint(POCKET)
         names = [official_name(name) for name in checkpoint.files]
-        route = Route(CONFIG, [prompt], checkpoint.tensor, CPU, torch.float64)
-        runners, (x,) = lead(route, names)
+        setup = CalibrationSetup(CONFIG, [prompt], checkpoint.tensor, CPU, torch.float64)
+        runners, (x,) = make_block_runners(setup, names)
         for runner in runners:
             x = runner.run(runner.load(), 0, x)
         assert torch.allclose(model.model.norm(x[0]), expected, rtol=1e-10, atol=1e-10)
 
 
-def test_every_linear_layer_but_the_head_is_on_the_way(prompt: Prompt) -> None:
+def test_every_linear_layer_but_the_head_is_on_the_way(prompt: CalibrationPrompt) -> None:
     checkpoint = Checkpoint(POCKET)
     names = [official_name(name) for name in checkpoint.files]
-    runners, _ = lead(Route(CONFIG, [prompt], checkpoint.tensor, CPU, torch.float32), names)
+    runners, _ = make_block_runners(CalibrationSetup(CONFIG, [prompt], checkpoint.tensor, CPU, torch.float32), names)
     passed = {layer for runner in runners for layer in runner.block.layer_names()}
     matrices = {
         name.removesuffix(".weight")

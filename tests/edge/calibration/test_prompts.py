@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge.calibration.prompts import LONGEST, Layout, Prompt, Spoken, digest, drawn, from_folder
+from edge.calibration.prompts import (
+    LONGEST,
+    CalibrationExample,
+    CalibrationPrompt,
+    PromptBuilder,
+    digest,
+    folder_examples,
+    synthetic_examples,
+)
 from edge.engine.prompt import prompt_positions, stream_prefix, stream_suffix
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
@@ -25,33 +33,37 @@ LIMITS = Limits.load(POCKET, QWEN2_VL.limits)
 
 
 @pytest.fixture(scope="module")
-def layout() -> Layout:
-    return Layout(Tokenizer.load(POCKET), LIMITS.cell, read_config(POCKET).video_token_id)
+def builder() -> PromptBuilder:
+    return PromptBuilder(Tokenizer.load(POCKET), LIMITS.cell, read_config(POCKET).video_token_id)
 
 
 @pytest.fixture(scope="module")
-def shown(layout: Layout) -> list[Prompt]:
-    return [layout.prompt(spoken) for spoken in drawn(6, 0, LIMITS, MAX_PIXELS)]
+def shown(builder: PromptBuilder) -> list[CalibrationPrompt]:
+    return [builder.build(example) for example in synthetic_examples(6, 0, LIMITS, MAX_PIXELS)]
 
 
-def test_a_prompt_is_laid_out_as_a_stream_asks_it(layout: Layout) -> None:
-    spoken = next(drawn(1, 0, LIMITS, MAX_PIXELS))
-    prompt, tokenizer = layout.prompt(spoken), layout.tokenizer
-    prefix, suffix = stream_prefix(tokenizer, LAYOUT), stream_suffix(tokenizer, LAYOUT, spoken.question)
-    rows, columns = (side // 28 for side in spoken.groups[0].shape[1:3])
-    video, answer = len(spoken.groups) * rows * columns, tokenizer.encode(f"{spoken.answer}<|im_end|>")
+def test_a_prompt_is_laid_out_as_a_stream_asks_it(builder: PromptBuilder) -> None:
+    example = next(synthetic_examples(1, 0, LIMITS, MAX_PIXELS))
+    prompt, tokenizer = builder.build(example), builder.tokenizer
+    prefix, suffix = stream_prefix(tokenizer, LAYOUT), stream_suffix(tokenizer, LAYOUT, example.question)
+    rows, columns = (side // 28 for side in example.groups[0].shape[1:3])
+    video, answer = len(example.groups) * rows * columns, tokenizer.encode(f"{example.answer}<|im_end|>")
     assert prompt.tokens[~prompt.vision].tolist() == [*prefix, *suffix, *answer]
     assert prompt.vision.nonzero()[0].tolist() == list(range(len(prefix), len(prefix) + video))
-    parts = [len(prefix), (len(spoken.groups), rows, columns), len(suffix), len(answer)]
+    parts = [len(prefix), (len(example.groups), rows, columns), len(suffix), len(answer)]
     assert np.array_equal(prompt.positions, prompt_positions(LAYOUT, parts))
 
 
-def test_equal_seeds_show_the_same_and_others_something_else(layout: Layout, shown: list[Prompt]) -> None:
-    again, other = ([layout.prompt(spoken) for spoken in drawn(6, seed, LIMITS, MAX_PIXELS)] for seed in (0, 1))
+def test_equal_seeds_show_the_same_and_others_something_else(
+    builder: PromptBuilder, shown: list[CalibrationPrompt]
+) -> None:
+    again, other = (
+        [builder.build(example) for example in synthetic_examples(6, seed, LIMITS, MAX_PIXELS)] for seed in (0, 1)
+    )
     assert digest(shown) == digest(again) != digest(other)
 
 
-def test_windows_of_several_lengths_are_shown(shown: list[Prompt]) -> None:
+def test_windows_of_several_lengths_are_shown(shown: list[CalibrationPrompt]) -> None:
     assert len({len(prompt.groups) for prompt in shown}) > 1
     assert max(len(prompt.groups) for prompt in shown) <= LONGEST
 
@@ -67,15 +79,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_clips_and_pictures_take_turns_and_captions_are_the_answers(folder: Path, layout: Layout) -> None:
-    found: list[Spoken] = list(from_folder(folder, 4, LIMITS, MAX_PIXELS))
-    assert [(spoken.kind, len(spoken.groups)) for spoken in found] == [("image", 1), ("video", LONGEST), ("video", 1)]
-    assert [spoken.answer for spoken in found] == ["A drawn scene.", "", ""]
-    assert all(layout.prompt(spoken).vision.any() for spoken in found)
+def test_clips_and_pictures_take_turns_and_captions_are_the_answers(folder: Path, builder: PromptBuilder) -> None:
+    found: list[CalibrationExample] = list(folder_examples(folder, 4, LIMITS, MAX_PIXELS))
+    assert [(example.kind, len(example.groups)) for example in found] == [
+        ("image", 1),
+        ("video", LONGEST),
+        ("video", 1),
+    ]
+    assert [example.answer for example in found] == ["A drawn scene.", "", ""]
+    assert all(builder.build(example).vision.any() for example in found)
 
 
 def test_a_folder_gives_no_more_than_was_asked_for(folder: Path) -> None:
-    assert len(list(from_folder(folder, 2, LIMITS, MAX_PIXELS))) == 2
+    assert len(list(folder_examples(folder, 2, LIMITS, MAX_PIXELS))) == 2
 
 
 @pytest.mark.parametrize("files", [(), ("c.mp4",), ("notes.md",)])
@@ -83,9 +99,9 @@ def test_a_folder_without_anything_readable_is_named(files: tuple[str, ...], tmp
     for name in files:
         (tmp_path / name).write_bytes(b"no video at all")
     with pytest.raises(NothingToCalibrate, match="holds no readable clip or picture"):
-        list(from_folder(tmp_path, 4, LIMITS, MAX_PIXELS))
+        list(folder_examples(tmp_path, 4, LIMITS, MAX_PIXELS))
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(NothingToCalibrate, match="is no folder"):
-        list(from_folder(tmp_path / "nowhere", 4, LIMITS, MAX_PIXELS))
+        list(folder_examples(tmp_path / "nowhere", 4, LIMITS, MAX_PIXELS))

@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from edge.cache import KVCache
-from edge.commands.quantize import Order, quantize_model
+from edge.commands.quantize import QuantizeOptions, quantize_model
 from edge.hub import POCKET
 from edge.models.architecture import parse_config, planned_weights, published_content, read_config
 from edge.models.costs import Cost, Costs, Weights
@@ -106,7 +106,7 @@ def test_planned_weights_take_what_they_take_in_memory(variant: str) -> None:
 
 
 def test_weights_of_a_variant_on_disk_are_those_that_were_planned(tmp_path: Path) -> None:
-    quantize_model(POCKET, "pocket", tmp_path / "out", Order(method="rtn"), "cpu", lambda *_: None)
+    quantize_model(POCKET, "pocket", tmp_path / "out", QuantizeOptions(method="rtn"), "cpu", lambda *_: None)
     config = read_config(tmp_path / "out")
 
     stored = Weights.stored(Checkpoint(tmp_path / "out").stored, config.tie_word_embeddings, torch.float32)

@@ -39,7 +39,7 @@ def stretched(times: float) -> RooflineFits:
 def plan(
     device: DeviceSpec = DEVICES["rtx-4060"], fits: RooflineFits = DEFAULT_FITS["cuda", True], **workload: object
 ) -> Forecast:
-    return make_forecast(COSTS, device, fits, Workload(**workload), "int4")  # type: ignore[arg-type]
+    return make_forecast(COSTS, device, fits, Workload(**workload), is_quantized=True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_without_a_profile_the_cpu_on_file_is_predicted_as_it_was_measured() -> 
     size, work = tuple(report["size"]), report["workload"]
     found = plan(DEVICES["xeon-2"], DEFAULT_FITS["cpu", True], size=size, window=work["window"])
     peers = {row["name"]: row for row in json.loads((RESULTS / "peers-cpu.json").read_text())["rows"]}
-    plain = make_forecast(PLAIN, DEVICES["xeon-2"], DEFAULT_FITS["cpu", False], Workload(window=1), "bfloat16")
+    plain = make_forecast(PLAIN, DEVICES["xeon-2"], DEFAULT_FITS["cpu", False], Workload(window=1), is_quantized=False)
 
     assert found.vision == pytest.approx(stages["vision tower"], rel=0.35)
     assert found.append == pytest.approx(stages["append"], rel=0.35)

@@ -22,7 +22,7 @@ from quantize.variant import Variant
 
 
 @st.composite
-def codes(draw: st.DrawFn) -> QuantizedWeight:
+def quantized_weights(draw: st.DrawFn) -> QuantizedWeight:
     variant = Variant(draw(st.sampled_from([4, 8])), draw(st.sampled_from([32, 64, 128, None])), draw(st.booleans()))
     n = 8 * draw(st.integers(1, 6))
     k = 8 * draw(st.integers(1, 20)) if variant.group is None else variant.group * draw(st.integers(2, 4))
@@ -42,7 +42,7 @@ def numbers(variant: Variant, n: int, k: int, seed: int = 0) -> QuantizedWeight:
 
 
 @settings(max_examples=60)
-@given(codes())
+@given(quantized_weights())
 def test_the_same_codes_come_back_from_every_format_that_takes_them(written: QuantizedWeight) -> None:
     names = [name for name in FORMATS if name != "awq" or written.variant.bits == 4]
     for name in names:
@@ -56,7 +56,7 @@ def test_the_same_codes_come_back_from_every_format_that_takes_them(written: Qua
 
 
 @settings(max_examples=60)
-@given(codes())
+@given(quantized_weights())
 def test_the_layout_says_what_pack_will_give(written: QuantizedWeight) -> None:
     for name in FORMATS:
         if name == "awq" and written.variant.bits != 4:
@@ -121,6 +121,13 @@ def test_the_official_awq_configuration_is_read() -> None:
     config = {"bits": 4, "group_size": 128, "modules_to_not_convert": ["visual"], "quant_method": "awq"}
     form = reader({**config, "version": "GEMM", "zero_point": True})
     assert form.suffixes == {"qweight", "qzeros", "scales"}
+
+
+def test_awq_configurations_with_the_older_names_are_read() -> None:
+    config = {"quant_method": "awq", "w_bit": 4, "q_group_size": 128, "zero_point": True, "version": "GEMM"}
+    assert isinstance(reader(config), pkgutil.resolve_name(FORMATS["awq"]))
+    with pytest.raises(FormatUnknown, match="8 bits"):
+        reader({**config, "w_bit": 8})
 
 
 @pytest.mark.parametrize(

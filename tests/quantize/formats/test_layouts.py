@@ -92,14 +92,16 @@ def slow_gptq(tensors: dict[str, Tensor], bits: int, shift: int) -> Tensor:
 
 @pytest.mark.parametrize("text", ["int4-g32", "int4-channel-asym", "int8-g32", "int8-g32-asym"])
 def test_a_slow_reader_finds_the_same_weights_in_gptq_files(text: str) -> None:
-    codes = counting(text, 16, 64)
-    form = Gptq.for_variants([codes.variant])
-    assert torch.equal(slow_gptq(form.pack(codes), codes.variant.bits, 2 - form.version), codes.dequantize())
+    quantized = counting(text, 16, 64)
+    form = Gptq.for_variants([quantized.variant])
+    assert torch.equal(
+        slow_gptq(form.pack(quantized), quantized.variant.bits, 2 - form.version), quantized.dequantize()
+    )
 
 
 def test_a_slow_reader_finds_the_same_weights_in_awq_files() -> None:
-    codes = counting("int4-g32-asym", 16, 64)
-    tensors = Awq().pack(codes)
+    quantized = counting("int4-g32-asym", 16, 64)
+    tensors = Awq().pack(quantized)
     place = {number: place for place, number in enumerate([0, 2, 4, 6, 1, 3, 5, 7])}
     weight = torch.zeros(16, 64)
     for row in range(16):
@@ -108,27 +110,27 @@ def test_a_slow_reader_finds_the_same_weights_in_awq_files() -> None:
             value = int(tensors["qweight"][column, row // 8]) >> shift & 15
             zero = int(tensors["qzeros"][column // 32, row // 8]) >> shift & 15
             weight[row, column] = float(tensors["scales"][column // 32, row]) * (value - zero)
-    assert torch.equal(weight, codes.dequantize())
+    assert torch.equal(weight, quantized.dequantize())
 
 
 def test_a_slow_reader_finds_the_same_weights_in_compressed_tensors_files() -> None:
-    codes = counting("int4-g32-asym", 11, 64)
-    tensors = CompressedTensors().pack(codes)
+    quantized = counting("int4-g32-asym", 11, 64)
+    tensors = CompressedTensors().pack(quantized)
     weight = torch.zeros(11, 64)
     for row in range(11):
         for column in range(64):
             signed = (int(tensors["weight_packed"][row, column // 8]) >> 4 * (column % 8) & 15) - 8
             zero = (int(tensors["weight_zero_point"][row // 8, column // 32]) >> 4 * (row % 8) & 15) - 8
             weight[row, column] = float(tensors["weight_scale"][row, column // 32]) * (signed - zero)
-    assert torch.equal(weight, codes.dequantize())
+    assert torch.equal(weight, quantized.dequantize())
 
 
 def test_version_1_reads_words_that_were_made_by_borrowing() -> None:
     """GPTQModel turns zeros into version 1 by taking one from each number of the whole word at once."""
-    codes = counting("int4-channel-asym", 16, 8)
-    tensors = Gptq(2).pack(codes)
+    quantized = counting("int4-channel-asym", 16, 8)
+    tensors = Gptq(2).pack(quantized)
     tensors["qzeros"] = tensors["qzeros"] - 0x11111111
-    assert Gptq(1).unpack(tensors, (16, 8), "layer").equal(codes)
+    assert Gptq(1).unpack(tensors, (16, 8), "layer").equal(quantized)
 
 
 def test_version_1_refuses_asymmetric_layers_and_all_layers_decide_the_version() -> None:
@@ -141,13 +143,23 @@ def test_version_1_refuses_asymmetric_layers_and_all_layers_decide_the_version()
         Gptq(1).pack(counting("int4-g32-asym", 8, 32))
 
 
+@pytest.mark.parametrize("unset", [torch.full((64,), -1, dtype=torch.int32), torch.empty(0, dtype=torch.int32)])
+@pytest.mark.parametrize("form, suffix", [(Gptq(), "g_idx"), (CompressedTensors(), "weight_g_idx")])
+def test_an_order_of_inputs_that_is_not_set_is_none(form: Gptq | CompressedTensors, suffix: str, unset: Tensor) -> None:
+    quantized = counting("int4-g32", 8, 64)
+    assert form.unpack({**form.pack(quantized), suffix: unset}, (8, 64), "layer").equal(quantized)
+
+
 def test_g_idx_may_be_absent_or_plain_but_not_out_of_order() -> None:
-    codes = counting("int4-g32", 8, 64)
-    tensors = Gptq().pack(codes)
+    quantized = counting("int4-g32", 8, 64)
+    tensors = Gptq().pack(quantized)
     ordered = tensors.pop("g_idx")
-    assert Gptq().unpack(tensors, (8, 64), "layer").equal(codes)
+    assert Gptq().unpack(tensors, (8, 64), "layer").equal(quantized)
     with pytest.raises(FormatUnknown, match=r"layer: g_idx .*activation order"):
         Gptq().unpack({**tensors, "g_idx": ordered.flip(0)}, (8, 64), "layer")
+    ordered[0] = -1  # one that is not set among others that are
+    with pytest.raises(FormatUnknown, match=r"layer: g_idx .*activation order"):
+        Gptq().unpack({**tensors, "g_idx": ordered}, (8, 64), "layer")
 
 
 @pytest.mark.parametrize("form, n, k", [(Gptq(), 12, 64), (Gptq(), 16, 12), (Awq(), 12, 64)])
@@ -158,10 +170,10 @@ def test_a_matrix_that_does_not_fill_whole_words_is_refused(form: Gptq | Awq, n:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_scales_of_other_types_are_read_when_float16_holds_them(dtype: torch.dtype) -> None:
-    codes = counting("int4-g32", 8, 64)
-    tensors = CompressedTensors().pack(codes)
+    quantized = counting("int4-g32", 8, 64)
+    tensors = CompressedTensors().pack(quantized)
     tensors["weight_scale"] = tensors["weight_scale"].to(dtype)
-    assert CompressedTensors().unpack(tensors, (8, 64), "layer").equal(codes)
+    assert CompressedTensors().unpack(tensors, (8, 64), "layer").equal(quantized)
     tensors["weight_scale"][0, 0] = 3e-7
     with pytest.raises(FormatUnknown, match=r"layer: weight_scale .* float16 cannot hold"):
         CompressedTensors().unpack(tensors, (8, 64), "layer")
@@ -214,6 +226,6 @@ def test_groups_that_do_not_divide_the_inputs_are_damage_and_no_activation_order
 
 
 def test_a_row_too_short_to_tell_four_bits_from_eight_is_not_guessed() -> None:
-    codes = counting("int8-channel", 3, 4)
+    quantized = counting("int8-channel", 3, 4)
     with pytest.raises(ArtifactDamaged, match="4 numbers in 1 words"):
-        CompressedTensors().unpack(CompressedTensors().pack(codes), (3, 4), "layer")
+        CompressedTensors().unpack(CompressedTensors().pack(quantized), (3, 4), "layer")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -22,9 +23,9 @@ def _make_layer(n: int, k: int, seed: int = 0, rows: int = 2000) -> Layer:
     weight = 0.02 * randn(n, k) / randn(4, n, k).square().mean(0).sqrt()
     mix = randn(k, k) * torch.exp(-torch.linspace(0, 4, k))[:, None] + 0.1 * torch.eye(k)
     x = randn(rows, k) @ mix * randn(k).exp()
-    gatherer = HessianAccumulator(k)
-    gatherer.add(x, torch.zeros(rows, dtype=torch.bool))
-    return weight, gatherer.statistics(), x
+    accumulator = HessianAccumulator(k)
+    accumulator.add(x, np.zeros(rows, dtype=bool))
+    return weight, accumulator.statistics(), x
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,9 @@ VARIANT = Variant(4, 32)
 
 
 def gathered(x: Tensor) -> Statistics:
-    gatherer = HessianAccumulator(x.shape[1])
-    gatherer.add(x, torch.zeros(len(x), dtype=torch.bool))
-    return gatherer.statistics()
+    accumulator = HessianAccumulator(x.shape[1])
+    accumulator.add(x, np.zeros(len(x), dtype=bool))
+    return accumulator.statistics()
 
 
 class Mlp(nn.Module):
@@ -124,8 +125,8 @@ def test_the_grid_is_chosen_by_the_error_of_the_output(make_layer, text: str) ->
     variant = Variant.parse(text)
     groups = variant.num_groups(128)
 
-    def total(codes: QuantizedWeight) -> float:
-        errors = (codes.dequantize() - weight).unflatten(1, (groups, -1))
+    def total(quantized: QuantizedWeight) -> float:
+        errors = (quantized.dequantize() - weight).unflatten(1, (groups, -1))
         return float(torch.einsum("rgs,ngs->rgn", x.unflatten(1, (groups, -1)), errors).square().sum())
 
     found = total(awq(weight, variant, statistics))

@@ -1,4 +1,4 @@
-"""What holds for the codes of every method."""
+"""What holds for the quantized of every method."""
 
 from __future__ import annotations
 
@@ -31,16 +31,20 @@ def inputs(width: int, seed: int = 0) -> Statistics:
     return Statistics(x.T @ x / len(x), x.abs().mean(0), len(x))
 
 
-def check(codes: QuantizedWeight, variant: Variant, shape: tuple[int, int]) -> None:
+def check(quantized: QuantizedWeight, variant: Variant, shape: tuple[int, int]) -> None:
     groups = variant.num_groups(shape[1])
-    assert codes.variant == variant and codes.shape == shape
-    assert (codes.values.dtype, codes.scales.dtype, codes.zeros.dtype) == (torch.uint8, torch.float16, torch.uint8)
-    assert codes.scales.shape == codes.zeros.shape == (shape[0], groups)
-    assert all(part.is_contiguous() for part in (codes.values, codes.scales, codes.zeros))
-    assert codes.values.max() <= variant.top and codes.zeros.max() <= variant.top
-    assert codes.scales.isfinite().all() and (codes.scales != 0).all()
+    assert quantized.variant == variant and quantized.shape == shape
+    assert (quantized.values.dtype, quantized.scales.dtype, quantized.zeros.dtype) == (
+        torch.uint8,
+        torch.float16,
+        torch.uint8,
+    )
+    assert quantized.scales.shape == quantized.zeros.shape == (shape[0], groups)
+    assert all(part.is_contiguous() for part in (quantized.values, quantized.scales, quantized.zeros))
+    assert quantized.values.max() <= variant.top and quantized.zeros.max() <= variant.top
+    assert quantized.scales.isfinite().all() and (quantized.scales != 0).all()
     if variant.symmetric:
-        assert (codes.zeros == variant.middle).all()
+        assert (quantized.zeros == variant.middle).all()
 
 
 @every_method
@@ -58,10 +62,10 @@ def test_codes_are_well_formed_and_inputs_untouched(
         weight *= torch.randn(rows, width, generator=generator).mul(3).exp()
     statistics = inputs(width, seed)
     before = weight.clone(), statistics.hessian.clone(), statistics.magnitude.clone()
-    codes = resolve(name)(weight, variant, statistics)
-    check(codes, variant, (rows, width))
+    quantized = resolve(name)(weight, variant, statistics)
+    check(quantized, variant, (rows, width))
     assert all(map(torch.equal, before, (weight, statistics.hessian, statistics.magnitude)))
-    assert codes.equal(resolve(name)(weight, variant, statistics))
+    assert quantized.equal(resolve(name)(weight, variant, statistics))
 
 
 @every_method
@@ -69,8 +73,8 @@ def test_codes_are_well_formed_and_inputs_untouched(
 def test_any_floating_type_gives_the_codes_of_its_float32(name: str, dtype: torch.dtype) -> None:
     weight = torch.randn(3, 64, generator=torch.Generator().manual_seed(1)).to(dtype)
     method, statistics = resolve(name), inputs(64)
-    codes = method(weight, Variant(4, 32), statistics)
-    assert codes.equal(method(weight.float(), Variant(4, 32), statistics))
+    quantized = method(weight, Variant(4, 32), statistics)
+    assert quantized.equal(method(weight.float(), Variant(4, 32), statistics))
 
 
 @every_method
@@ -83,16 +87,16 @@ def test_weights_of_any_size_stay_within_float16(name: str, text: str, size: flo
     weight = torch.full((3, 64), sign * size)
     weight[1, ::2] *= -1
     weight[2, 1:] = 0
-    codes = resolve(name)(weight, variant, inputs(64))
-    check(codes, variant, (3, 64))
-    assert (weight - codes.dequantize()).abs().max() <= 2 * size
+    quantized = resolve(name)(weight, variant, inputs(64))
+    check(quantized, variant, (3, 64))
+    assert (weight - quantized.dequantize()).abs().max() <= 2 * size
 
 
 @every_method
 @pytest.mark.parametrize("text", ["int4-g32", "int4-g32-asym", "int8-channel", "int8-channel-asym"])
 def test_a_matrix_of_zeros_is_zero_with_the_scale_one(name: str, text: str) -> None:
-    codes = resolve(name)(torch.zeros(2, 64), Variant.parse(text), inputs(64))
-    assert (codes.scales == 1).all() and not codes.dequantize().any()
+    quantized = resolve(name)(torch.zeros(2, 64), Variant.parse(text), inputs(64))
+    assert (quantized.scales == 1).all() and not quantized.dequantize().any()
 
 
 @every_method

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from quantize.errors import NotDefinite, QuantizeError
 from quantize.methods.gptq import gptq
-from quantize.methods.grid import Grid, fit, squares
+from quantize.methods.grid import Grid, fit, squared_errors
 from quantize.methods.rtn import rtn
 from quantize.statistics import Statistics
 from quantize.variant import Variant
@@ -30,11 +30,11 @@ def textbook(weight: Tensor, variant: Variant, hessian: Tensor, damping: float, 
     for column in order:
         group = slice(column // size * size, column // size * size + size)
         if group.start not in grids:
-            cost = squares(importance[group]) if clip else None
+            cost = squared_errors(importance[group]) if clip else None
             grids[group.start] = fit((weight if act_order else left)[:, group], variant, cost)
         grid = Grid(variant, grids[group.start].scales[:, 0], grids[group.start].zeros[:, 0])
         values[:, column] = grid.nearest(left[:, column])
-        error = left[:, column] - grid.meaning(values[:, column])
+        error = left[:, column] - grid.dequantize(values[:, column])
         left -= torch.outer(error / inverse[column, column], inverse[column])
         inverse = without(inverse, column)
     return values.to(torch.uint8)
@@ -83,25 +83,25 @@ def test_inputs_that_were_never_there_are_rounded_to_nearest(make_layer, act_ord
     dead = torch.arange(128) % 5 == 0
     hessian = statistics.hessian.clone()
     hessian[dead], hessian[:, dead] = 0, 0
-    codes = gptq(
+    quantized = gptq(
         weight, Variant(8, None), Statistics(hessian, statistics.magnitude, 1), act_order=act_order, clip=False
     )
     rounded = rtn(weight, Variant(8, None), clip=False)
-    assert torch.equal(codes.values[:, dead], rounded.values[:, dead])
-    assert not torch.equal(codes.values[:, ~dead], rounded.values[:, ~dead])
+    assert torch.equal(quantized.values[:, dead], rounded.values[:, dead])
+    assert not torch.equal(quantized.values[:, ~dead], rounded.values[:, ~dead])
 
 
 @pytest.mark.parametrize("damping", [0.0, 0.03])
 def test_fewer_rows_than_inputs_are_enough(make_layer, damping: float) -> None:
     weight, _, _ = make_layer(6, 128)
     x = torch.ones(1, 128)
-    codes = gptq(weight, Variant(4, 32), Statistics(x.T @ x, x[0], 1), damping=damping)
+    quantized = gptq(weight, Variant(4, 32), Statistics(x.T @ x, x[0], 1), damping=damping)
     rounded = rtn(weight, Variant(4, 32))
 
     def error(stored: Tensor) -> Tensor:
         return (stored - weight).sum(1).square().sum()
 
-    assert error(codes.dequantize()) < 0.05 * error(rounded.dequantize())
+    assert error(quantized.dequantize()) < 0.05 * error(rounded.dequantize())
 
 
 def test_a_silent_input_gives_rounding_to_nearest(make_layer) -> None:

@@ -16,8 +16,8 @@ from quantize.variant import BITS, GROUPS, Variant
 VARIANTS = st.builds(Variant, st.sampled_from(BITS), st.sampled_from(GROUPS), st.booleans())
 
 
-def cost(weight: Tensor, codes: QuantizedWeight) -> Tensor:
-    return powers((weight - codes.dequantize()).unflatten(1, (codes.scales.shape[1], -1)))
+def cost(weight: Tensor, quantized: QuantizedWeight) -> Tensor:
+    return powers((weight - quantized.dequantize()).unflatten(1, (quantized.scales.shape[1], -1)))
 
 
 @given(
@@ -47,16 +47,16 @@ def test_the_large_weights_are_not_given_up_altogether(make_layer, text: str) ->
     weight, _, x = make_layer(64, 256)
     variant = Variant.parse(text)
 
-    def error(codes: QuantizedWeight) -> Tensor:
-        return (x @ (codes.dequantize() - weight).T).square().sum()
+    def error(quantized: QuantizedWeight) -> Tensor:
+        return (x @ (quantized.dequantize() - weight).T).square().sum()
 
     assert error(hqq(weight, variant)) < 1.1 * error(rtn(weight, variant))
 
 
-def test_groups_that_are_turned_round_are_fitted_just_as_well(make_layer) -> None:
+def test_groups_with_a_negative_scale_are_fitted_just_as_well(make_layer) -> None:
     weight, _, _ = make_layer(16, 128)
-    codes, mirrored = hqq(weight, Variant(4, 32)), hqq(-weight, Variant(4, 32))
-    assert torch.equal(codes.values, mirrored.values) and torch.equal(codes.scales, -mirrored.scales)
+    quantized, mirrored = hqq(weight, Variant(4, 32)), hqq(-weight, Variant(4, 32))
+    assert torch.equal(quantized.values, mirrored.values) and torch.equal(quantized.scales, -mirrored.scales)
 
 
 def test_the_size_of_the_weights_changes_nothing_but_the_scales(make_layer) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from quantize.methods.grid import SMALLEST, fit, plain, squares, storable
+from quantize.methods.grid import SMALLEST, fit, plain_grid, round_to_float16, squared_errors
 from quantize.methods.inputs import by_rows
 from quantize.methods.rtn import rtn
 from quantize.quantized_weight import QuantizedWeight
@@ -26,8 +26,10 @@ def heavy_tailed(n: int, k: int, seed: int) -> Tensor:
 @given(variant=VARIANTS, seed=st.integers(0, 999), offset=st.sampled_from([0.0, 0.3, -0.3]))
 def test_without_clipping_no_weight_is_further_than_half_a_step(variant: Variant, seed: int, offset: float) -> None:
     weight = heavy_tailed(3, 128, seed) + offset
-    codes = rtn(weight, variant, clip=False)
-    steps = (weight - codes.dequantize()).unflatten(1, (codes.scales.shape[1], -1)) / codes.scales[:, :, None].float()
+    quantized = rtn(weight, variant, clip=False)
+    steps = (weight - quantized.dequantize()).unflatten(1, (quantized.scales.shape[1], -1)) / quantized.scales[
+        :, :, None
+    ].float()
     rounding_of_the_scale = variant.top * 2.0**-11  # float16 holds 11 bits of it
     assert steps.abs().max() <= 0.5 + rounding_of_the_scale
 
@@ -35,11 +37,11 @@ def test_without_clipping_no_weight_is_further_than_half_a_step(variant: Variant
 @given(variant=VARIANTS, seed=st.integers(0, 999), clip=st.booleans())
 def test_every_code_is_the_nearest_for_the_numbers_that_are_stored(variant: Variant, seed: int, clip: bool) -> None:
     weight = heavy_tailed(2, 128, seed)
-    codes = rtn(weight, variant, clip=clip)
-    error = (weight - codes.dequantize()).abs()
+    quantized = rtn(weight, variant, clip=clip)
+    error = (weight - quantized.dequantize()).abs()
     for step in (-1, 1):
-        values = (codes.values.int() + step).clamp(0, variant.top).to(torch.uint8)
-        other = QuantizedWeight(variant, values, codes.scales, codes.zeros)
+        values = (quantized.values.int() + step).clamp(0, variant.top).to(torch.uint8)
+        other = QuantizedWeight(variant, values, quantized.scales, quantized.zeros)
         assert (error <= (weight - other.dequantize()).abs() + 1e-6).all()
 
 
@@ -53,16 +55,16 @@ def test_zero_stays_exactly_zero(variant: Variant, seed: int, with_statistics: b
 
 def test_the_extra_step_of_a_symmetric_grid_is_on_the_side_of_the_largest_weight() -> None:
     weight = torch.tensor([[8.5] + [0.0] * 30 + [-7.5], [-8.5] + [0.0] * 30 + [7.5]])
-    codes = rtn(weight, Variant(4, 32), clip=False)
-    assert codes.scales.tolist() == [[-1.0], [1.0]]
-    assert codes.dequantize()[:, 0].tolist() == [8.0, -8.0]
+    quantized = rtn(weight, Variant(4, 32), clip=False)
+    assert quantized.scales.tolist() == [[-1.0], [1.0]]
+    assert quantized.dequantize()[:, 0].tolist() == [8.0, -8.0]
 
 
 def test_an_asymmetric_grid_always_holds_zero() -> None:
     weight = torch.linspace(5.0, 6.0, 32).repeat(2, 1) * torch.tensor([[1.0], [-1.0]])
-    codes = rtn(weight, Variant(4, 32, symmetric=False), clip=False)
-    assert codes.zeros.tolist() == [[0], [15]]
-    assert codes.scales[:, 0].tolist() == pytest.approx([0.4, 0.4], rel=1e-3)
+    quantized = rtn(weight, Variant(4, 32, symmetric=False), clip=False)
+    assert quantized.zeros.tolist() == [[0], [15]]
+    assert quantized.scales[:, 0].tolist() == pytest.approx([0.4, 0.4], rel=1e-3)
 
 
 @pytest.mark.parametrize("text", ["int4-g128", "int4-g32", "int4-g128-asym", "int8-channel"])
@@ -71,10 +73,10 @@ def test_the_search_lowers_the_error_that_it_is_told_to(text: str) -> None:
     groups = weight.unflatten(1, (variant.num_groups(256), -1))
     importance = torch.rand(groups.shape[1:], generator=torch.Generator().manual_seed(0)).pow(4)
     statistics = Statistics(torch.diag(importance.flatten()), importance.flatten().sqrt(), 1)
-    cost = squares(importance)
+    cost = squared_errors(importance)
 
-    def total(codes: QuantizedWeight) -> float:
-        return float(cost((weight - codes.dequantize()).unflatten(1, groups.shape[1:])).sum())
+    def total(quantized: QuantizedWeight) -> float:
+        return float(cost((weight - quantized.dequantize()).unflatten(1, groups.shape[1:])).sum())
 
     plainly, unknowing, knowing = (
         rtn(weight, variant, clip=False),
@@ -83,13 +85,20 @@ def test_the_search_lowers_the_error_that_it_is_told_to(text: str) -> None:
     )
     assert total(knowing) < 0.98 * total(unknowing)
     assert total(knowing) < 0.98 * total(plainly)
-    assert (cost(fit(groups, variant, cost).error(groups)) <= cost(plain(groups, variant).error(groups))).all()
+    assert (cost(fit(groups, variant, cost).error(groups)) <= cost(plain_grid(groups, variant).error(groups))).all()
     assert rtn(weight, variant, statistics, clip=False).equal(plainly)
 
 
 def test_scales_that_float16_cannot_hold_become_the_nearest_that_it_can() -> None:
     scales = torch.tensor([0.0, 1e-30, -1e-30, 0.1, 1e30, -1e30])
-    assert storable(scales).tolist() == [1.0, SMALLEST, -SMALLEST, pytest.approx(0.1, rel=1e-3), 65504.0, -65504.0]
+    assert round_to_float16(scales).tolist() == [
+        1.0,
+        SMALLEST,
+        -SMALLEST,
+        pytest.approx(0.1, rel=1e-3),
+        65504.0,
+        -65504.0,
+    ]
 
 
 def test_rows_taken_a_few_at_a_time_are_the_rows_of_the_whole() -> None:

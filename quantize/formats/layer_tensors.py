@@ -1,6 +1,6 @@
-"""The stored tensors of one layer, taken out with checks: what every format's reading shares.
+"""The stored tensors of one quantized layer, checked as they are taken: what the readers of all formats share.
 
-Knows dtypes, shapes and how to say what is wrong with them; no layout.
+Knows types and shapes, and how to say what is wrong with them; not what the tensors hold.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from quantize.variant import BITS, Variant
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
-    layer: str
+class LayerTensors:
+    name: str  # of the layer, for messages
     shape: tuple[int, int]  # (n, k) of the weight
     tensors: Mapping[str, Tensor]  # by suffix
 
@@ -54,7 +54,7 @@ class Parts:
         scales = found.half()
         if not torch.equal(scales.to(found.dtype), found):
             raise FormatUnknown(
-                f"{self.layer}: {suffix} is {found.dtype} with numbers that float16 cannot hold, "
+                f"{self.name}: {suffix} is {found.dtype} with numbers that float16 cannot hold, "
                 "and this version computes with float16 scales. Write it again with float16 scales."
             )
         return scales
@@ -67,29 +67,34 @@ class Parts:
         return width // groups
 
     def check_order(self, suffix: str, groups: int) -> None:
-        """Where the file says which group each input is in, it must be the plain order. Raises FormatUnknown."""
-        if suffix not in self.tensors:
+        """Where the file says which group each input is in, it must be the plain order. Raises FormatUnknown.
+
+        A tensor that is empty or all -1 says nothing: writers that always have one leave it so.
+        """
+        if suffix not in self.tensors or self.tensors[suffix].numel() == 0:
             return
         width, group = self.shape[1], self.group(groups)
         found = self.take(suffix, (torch.int32, torch.int64), (width,))
+        if bool((found == -1).all()):
+            return
         if not torch.equal(found.cpu().long(), torch.arange(width) // group):
             raise FormatUnknown(
-                f"{self.layer}: {suffix} puts the inputs into groups out of their order (activation order), "
+                f"{self.name}: {suffix} puts the inputs into groups out of their order (activation order), "
                 "which this version does not read. Use a file made with desc_act false."
             )
 
-    def codes(self, bits: int, values: Tensor, scales: Tensor, zeros: Tensor) -> QuantizedWeight:
+    def quantized_weight(self, bits: int, values: Tensor, scales: Tensor, zeros: Tensor) -> QuantizedWeight:
         """The layer. Its group size is what the shapes say, one group of all inputs being the whole channel;
         it is symmetric when every zero is the middle, whatever the file calls it."""
         group = self.group(scales.shape[1])
         try:
             variant = Variant(bits, None if group == self.shape[1] else group)
         except BadVariant as error:
-            raise FormatUnknown(f"{self.layer} is stored in {error}") from None
+            raise FormatUnknown(f"{self.name} is stored in {error}") from None
         if not bool((zeros == variant.middle).all()):
             variant = Variant(bits, variant.group, symmetric=False)
         return QuantizedWeight(variant, values, scales, zeros)
 
     def damaged(self, what: str) -> ArtifactDamaged:
         n, k = self.shape
-        return ArtifactDamaged(f"{self.layer} ({n} by {k}): {what}. Fetch the files again, or export the model again.")
+        return ArtifactDamaged(f"{self.name} ({n} by {k}): {what}. Fetch the files again, or export the model again.")
