@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli.options import AsJson, Device, Dtype, Fps, MaxPixels, Rtsp, Threads, Transport, open_address
+from edge.cli.options import AsJson, Device, Dtype, Fps, MaxPixels, Rtsp, Runner, Threads, Transport, open_address
 from edge.cli.terminal import UsageError, notes, options_checked, print_json, tell
 from edge.media.limits import LOOKED_AT
 
@@ -31,6 +31,7 @@ def profile(
     variant: Variant = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    runner: Runner = "pytorch",
     threads: Threads = None,
     window: Window = 8,
     fps: Fps = 2.0,
@@ -65,7 +66,7 @@ def profile(
             window=window, fps=fps, max_pixels=max_pixels, question_tokens=question_tokens,
             answer_tokens=answer_tokens, clip=clip,
         )  # fmt: skip
-    target = make_target(model, variant, device, dtype)
+    target = make_target(model, variant, device, dtype, runner)
     if not force:
         check_fit(target, settings)
     from edge.profiling import profile as profiling

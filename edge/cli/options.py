@@ -19,6 +19,7 @@ class Transport(StrEnum):
 Model = Annotated[str, typer.Option(help='"pocket", a model folder, or a hub name such as Qwen/Qwen2-VL-2B-Instruct')]
 Device = Annotated[str, typer.Option(help='"auto", "cpu" or "cuda"')]
 Dtype = Annotated[str, typer.Option(help='"auto" (as the checkpoint says), "float32", "bfloat16" or "float16"')]
+Runner = Annotated[str, typer.Option(help='what computes: "pytorch", or "your.package:YourRunner"')]
 Fps = Annotated[float, typer.Option(help="frames looked at per second of video")]
 MaxPixels = Annotated[int, typer.Option(min=1, help="pixels per picture or frame for the model, at most")]
 Rtsp = Annotated[Transport, typer.Option(help="how RTSP brings its packets")]

@@ -63,13 +63,13 @@ def options_checked() -> Iterator[None]:
         raise UsageError(str(error)) from None
 
 
-def load(model: str, device: str, dtype: str, num_threads: int | None = None) -> Engine:
+def load(model: str, device: str, dtype: str, runner: str, num_threads: int | None) -> Engine:
     if num_threads is not None:
         threads.use(num_threads)
     from edge.loading import load_engine  # torch is imported when a model is wanted, not for --help
 
     with notes.status(f"loading {model}"):
-        return load_engine(model, device=device, dtype=dtype)
+        return load_engine(model, device=device, dtype=dtype, runner=runner)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from edge.cli.options import (
     MaxPixels,
     Model,
     Rtsp,
+    Runner,
     Seconds,
     Threads,
     Transport,
@@ -54,6 +55,7 @@ def watch(
     transport: Rtsp = Transport.tcp,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    runner: Runner = "pytorch",
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
@@ -67,7 +69,7 @@ def watch(
         read = {"the source": source_path(source), "the model": model_path(model)}
         check_outputs({"--out": out, "--overlay": overlay}, read)
         camera = open_address(source, transport)
-    engine = load(model, device, dtype, threads)
+    engine = load(model, device, dtype, runner, threads)
     sinks = make_sinks(as_json=as_json, out=out, overlay=overlay)
     show = Ticker()
     session = make_session(camera, engine, tasks, sinks, options, show.add)
@@ -92,13 +94,14 @@ def describe(
     max_tokens: Annotated[int, typer.Option(min=1, help="length of an answer, at most")] = 256,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    runner: Runner = "pytorch",
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Describe pictures and clips, one answer each."""
     from edge.commands.describe import describe_file
 
-    engine = load(model, device, dtype, threads)
+    engine = load(model, device, dtype, runner, threads)
     failed: Exception | None = None
     for file in files:
         try:
@@ -120,6 +123,7 @@ def demo(
     seconds: Annotated[float, typer.Option(min=1, help="how long the camera is watched")] = 20.0,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    runner: Runner = "pytorch",
     threads: Threads = None,
 ) -> None:
     """Serve a drawn scene as an RTSP camera on loopback, watch it, and hold the answers against the truth."""
@@ -127,7 +131,7 @@ def demo(
     from edge.commands.outputs import check_outputs, model_path
 
     check_outputs(demo_files(folder), {"the model": model_path(model)})
-    engine = load(model, device, dtype, threads)
+    engine = load(model, device, dtype, runner, threads)
 
     def announce(address: str) -> None:
         notes.print(f"a camera plays a drawn scene at {address}; watching for {seconds:.0f} s", markup=False)

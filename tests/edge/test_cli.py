@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from edge import cli
-from edge.cli.terminal import EVENTS_LOST
+from edge.cli.terminal import OUTPUT_FAILED
 from edge.cli.watching import Ticker, stopped_by_signals
 from edge.commands.describe import Answer
 from stream.clip import write_clip
@@ -185,7 +185,7 @@ def test_answers_that_cannot_be_written_are_no_success(
         monkeypatch.setattr(sys, "stdout", full)
         code = run(monkeypatch, "doctor", "--json")
 
-    assert code == EVENTS_LOST
+    assert code == OUTPUT_FAILED
     assert "No space left" in capsys.readouterr().err
 
 
@@ -200,7 +200,7 @@ def test_events_that_could_not_be_written_are_no_success(
     code = run(monkeypatch, "watch", clip, "--every", 2, "--out", clip.with_suffix(".jsonl"), *as_json)
     shown = capsys.readouterr()
 
-    assert code == EVENTS_LOST == 9
+    assert code == OUTPUT_FAILED == 9
     assert "EventsLost" in shown.err
 
 
