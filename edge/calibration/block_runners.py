@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -15,11 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge.calibration.prompts import CalibrationPrompt
+from edge.models import architecture
 from edge.models.qwen2_vl.config import Config
 from edge.models.qwen2_vl.language import Layer
 from edge.models.qwen2_vl.patches import normalize, patchify
 from edge.models.qwen2_vl.rope import language_angles, vision_angles
 from edge.models.qwen2_vl.vision import Block, Merger, PatchEmbed
+from edge.runners.device_policy import choose_device, choose_dtype
 from quantize.calibrate import BlockRunner
 from quantize.layer_names import EMBEDDING
 from quantize.statistics import VisionMask
@@ -38,6 +41,16 @@ class CalibrationSetup:
     read: ReadTensor
     device: torch.device
     dtype: torch.dtype
+
+    @classmethod
+    def on(
+        cls, device: str, config: architecture.Config, prompts: Sequence[CalibrationPrompt], read: ReadTensor
+    ) -> Self:
+        """On a device by its name, or "auto", and in the numbers that the model would be run with there. Raises
+        DeviceUnusable."""
+        chosen = choose_device(device)
+        assert isinstance(config, Config)  # the only family whose blocks are known here
+        return cls(config, prompts, read, chosen, choose_dtype(config.dtype, chosen))
 
     def load(self, make: Callable[[], nn.Module], name: str) -> nn.Module:
         """A module on the device, with the weights that the checkpoint holds under `name`."""

@@ -23,8 +23,8 @@ from edge.engine.tokenizer import Tokenizer
 from edge.media.limits import Limits
 from edge.media.pictures import load_image
 from edge.media.visual import FramePair
+from edge.models.architecture import Config
 from edge.models.family import Positions, Tokens
-from edge.models.qwen2_vl.layout import LAYOUT
 from edge.pocket.lessons import lessons, observe
 from quantize.errors import NothingToCalibrate
 from stream.errors import StreamError
@@ -63,14 +63,16 @@ class CalibrationExample:
 class PromptBuilder:
     """Makes prompts of examples, for one model: its chat template, its tokens, its positions."""
 
-    def __init__(self, tokenizer: Tokenizer, cell: int, video_token: int) -> None:
-        self.tokenizer, self.cell, self.video_token = tokenizer, cell, video_token
+    def __init__(self, tokenizer: Tokenizer, config: Config) -> None:
+        self.tokenizer, self.layout = tokenizer, config.family.layout
+        self.cell, self.tokens = config.cell, {"image": config.image_token_id, "video": config.video_token_id}
 
     def build(self, example: CalibrationExample) -> CalibrationPrompt:
         content = [{"type": example.kind}, {"type": "text", "text": example.question}]
-        parts = lay_out(self.tokenizer, LAYOUT, [{"role": "user", "content": content}])
+        parts = lay_out(self.tokenizer, self.layout, [{"role": "user", "content": content}])
         if example.answer:
             parts.append(self.tokenizer.encode(f"{example.answer}<|im_end|>"))
+        token = self.tokens[example.kind]
         rows, columns = (side // self.cell for side in example.groups[0].shape[1:3])
         count = len(example.groups)
         shapes: list[int | tuple[int, int, int]] = []
@@ -78,12 +80,14 @@ class PromptBuilder:
         for part in parts:
             if isinstance(part, Slot):
                 shapes.append((count, rows, columns))
-                rows_of_tokens.append(np.full(count * rows * columns, self.video_token, dtype=np.int64))
+                rows_of_tokens.append(np.full(count * rows * columns, token, dtype=np.int64))
             else:
                 shapes.append(len(part))
                 rows_of_tokens.append(part)
         tokens = np.concatenate(rows_of_tokens)
-        return CalibrationPrompt(example.groups, tokens, prompt_positions(LAYOUT, shapes), tokens == self.video_token)
+        return CalibrationPrompt(
+            example.groups, tokens, prompt_positions(self.layout, shapes), tokens == self.video_token
+        )
 
 
 def synthetic_examples(count: int, seed: int, limits: Limits, max_pixels: int) -> Iterator[CalibrationExample]:

@@ -46,6 +46,9 @@ def forecast_for(
         model, variant = report["model"]["name"], variant or report["model"].get("asked")
     model = model or f"{RANDOM}2b"
     target = make_target(model, variant, "cpu", "auto")
+    if any(side % target.costs.cell for side in workload.size):
+        height, width = workload.size
+        raise ValueError(f"{width}x{height}: the model takes frames whose sides are multiples of {target.costs.cell}.")
     if report is not None:
         spec = DeviceSpec.measured(report, given["memory"] or report["memory"]["available"])
         fits, source = _fits(report, spec), f"from {like}, measured with {_measured_with(report)}"

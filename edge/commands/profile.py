@@ -37,7 +37,8 @@ def make_target(model: str, variant: str | None, device: str, dtype: str, runner
 
 def check_fit(target: ProfileTarget, settings: ProfileSettings) -> None:
     """Before anything is loaded. Raises DoesNotFit."""
-    side = int(settings.max_pixels**0.5) // 28 * 28 or 28
+    cell = target.costs.cell
+    side = int(settings.max_pixels**0.5) // cell * cell or cell
     kind = target.device.type
     memory = predict_memory(target.costs, (side, side), settings.window, OVERHEAD[kind], retained=RETAINED[kind])
     memory.check(free(target.device), target.name)

@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
-
-import torch
+from typing import Any
 
 from edge.calibration.block_runners import CalibrationSetup, make_block_runners
 from edge.calibration.prompts import CalibrationPrompt, PromptBuilder, digest, folder_examples, synthetic_examples
@@ -24,8 +22,6 @@ from edge.commands.watch import WatchOptions
 from edge.engine.tokenizer import Tokenizer
 from edge.media.limits import Limits
 from edge.models.architecture import Config, read_config
-from edge.models.qwen2_vl.config import Config as Qwen2VLConfig
-from edge.runners.device_policy import choose_device, choose_dtype
 from quantize.atomic_folder import atomic_folder, keep_only
 from quantize.calibrate import calibrate
 from quantize.calibration_store import CalibrationStore
@@ -102,7 +98,7 @@ def quantize_model(
         quantizer = DataFreeQuantizer(method)
         if options.method in CALIBRATED:
             store = out.with_name(f"{out.name}.calibration")
-            quantizer = _calibrate(source, plan, options, store, choose_device(device), progress)
+            quantizer = _calibrate(source, plan, options, store, device, progress)
         for format, export in exports.items():
             keep_only(unfinished[format], export.file_names())
             export.write(unfinished[format], quantizer.quantize, quantizer.changed, progress)
@@ -138,21 +134,20 @@ def _manifest(
 
 
 def _calibrate(
-    source: _Source, plan: Plan, options: QuantizeOptions, store_folder: Path, device: torch.device, progress: Progress
+    source: _Source, plan: Plan, options: QuantizeOptions, store_folder: Path, device: str, progress: Progress
 ) -> CalibratedQuantizer:
     """Every block quantized behind the quantized ones before it; in `store_folder` until the export is done."""
-    prompts, dtype = _prompts(source, options), choose_dtype(source.config.dtype, device)
+    prompts = _prompts(source, options)
+    names = {official_name(name): name for name in source.checkpoint.files}
+    setup = CalibrationSetup.on(device, source.config, prompts, lambda name: source.checkpoint.tensor(names[name]))
     kind = "drawn scenes" if options.calibrate is None else "clips and pictures"
     seen = Calibration(kind, len(prompts), options.seed, digest(prompts))
     # Everything that the numbers depend on: a run that is asked for something else must not go on with these.
     settings = {
         "rules": [str(rule) for rule in plan.rules], "method": options.method, "options": repr(options.method_options),
-        "prompts": seen.sha256, "weights": source.file_marks(), "device": device.type, "dtype": str(dtype),
+        "prompts": seen.sha256, "weights": source.file_marks(), "device": setup.device.type, "dtype": str(setup.dtype),
     }  # fmt: skip
     store = CalibrationStore(store_folder, settings)
-    names = {official_name(name): name for name in source.checkpoint.files}
-    config = cast(Qwen2VLConfig, source.config)
-    setup = CalibrationSetup(config, prompts, lambda name: source.checkpoint.tensor(names[name]), device, dtype)
     runners, patches = make_block_runners(setup, list(names))
     fold = options.method == "awq"
     calibrate(runners, patches, plan, options.resolve_method(), store, fold=fold, progress=progress)
@@ -161,7 +156,7 @@ def _calibrate(
 
 def _prompts(source: _Source, options: QuantizeOptions) -> list[CalibrationPrompt]:
     limits = Limits.load(source.folder, source.config.family.limits)
-    builder = PromptBuilder(Tokenizer.load(source.folder), limits.cell, source.config.video_token_id)
+    builder = PromptBuilder(Tokenizer.load(source.folder), source.config)
     if options.calibrate is None:
         examples = synthetic_examples(options.samples, options.seed, limits, WatchOptions().max_pixels)
     else:

@@ -90,6 +90,7 @@ class Costs(Protocol):
     weights: Weights
     kv_bytes_per_token: int
     hidden_size: int  # numbers in a token's embedding
+    cell: int  # pixels per side of the square that becomes one token
 
     def vision(self, height: int, width: int) -> Cost:
         """One group of two frames, pixels to embeddings."""

@@ -74,7 +74,7 @@ def _drawn(n: int, k: int, seed: int, rows: int = 3000) -> Layer:
 
 def _real(samples: int = 24) -> dict[str, Layer]:
     config, limits, checkpoint = read_config(POCKET), Limits.load(POCKET, QWEN2_VL.limits), Checkpoint(POCKET)
-    builder = PromptBuilder(Tokenizer.load(POCKET), limits.cell, config.video_token_id)
+    builder = PromptBuilder(Tokenizer.load(POCKET), config)
     prompts = [builder.build(example) for example in synthetic_examples(samples, 0, limits, max_pixels=448 * 448)]
     setup = CalibrationSetup(config, prompts, checkpoint.tensor, torch.device("cpu"), torch.float32)
     runners, activations = make_block_runners(setup, list(checkpoint.files))

@@ -377,8 +377,7 @@ def frames(count: int) -> NDArray[np.uint8]:
 
 
 def seen(kind: str, pairs: NDArray[np.uint8], question: str, answer: str) -> CalibrationPrompt:
-    token = CONFIG.image_token_id if kind == "image" else CONFIG.video_token_id
-    builder = PromptBuilder(Tokenizer.load(POCKET), 28, token)
+    builder = PromptBuilder(Tokenizer.load(POCKET), CONFIG)
     return builder.build(CalibrationExample(kind, tuple(pairs), question, answer))
 
 

@@ -142,7 +142,7 @@ def test_the_reference_kernel_multiplies_where_the_numbers_are(text: str, device
 def prompt() -> CalibrationPrompt:
     frames = np.random.default_rng(0).integers(0, 256, (2, 2, 112, 140, 3), dtype=np.uint8)
     example = CalibrationExample("video", tuple(frames), "Describe the video.", "A red circle.")
-    return PromptBuilder(Tokenizer.load(POCKET), 28, CONFIG.video_token_id).build(example)
+    return PromptBuilder(Tokenizer.load(POCKET), CONFIG).build(example)
 
 
 @pytest.mark.usefixtures("no_numbers")

@@ -16,7 +16,7 @@ class Qwen2VLCosts:
         weights = weights or Weights(0, 0, 0, 0)
         self.config, self.weights = config, weights
         language = config.language
-        self.hidden_size = language.hidden_size
+        self.hidden_size, self.cell = language.hidden_size, config.cell
         self.kv_bytes_per_token = (
             2 * language.num_hidden_layers * language.num_key_value_heads * language.head_dim * kv_itemsize
         )
@@ -52,8 +52,7 @@ class Qwen2VLCosts:
 
     def tokens(self, height: int, width: int) -> int:
         """Of one group."""
-        cell = self.config.cell
-        return (height // cell) * (width // cell)
+        return (height // self.cell) * (width // self.cell)
 
     def activation_bytes(self, height: int, width: int, itemsize: int) -> int:
         """The larger of the vision tower's and the language model's, each at its widest layer, and a row of logits."""

@@ -23,7 +23,7 @@ CONFIG, CPU = read_config(POCKET), torch.device("cpu")
 def prompt() -> CalibrationPrompt:
     frames = np.random.default_rng(0).integers(0, 256, (2, 2, 112, 140, 3), dtype=np.uint8)
     example = CalibrationExample("video", tuple(frames), "Describe the video.", "A small red circle moves left.")
-    return PromptBuilder(Tokenizer.load(POCKET), 28, CONFIG.video_token_id).build(example)
+    return PromptBuilder(Tokenizer.load(POCKET), CONFIG).build(example)
 
 
 def test_block_by_block_equals_the_model_whole(prompt: CalibrationPrompt) -> None:

@@ -34,7 +34,7 @@ LIMITS = Limits.load(POCKET, QWEN2_VL.limits)
 
 @pytest.fixture(scope="module")
 def builder() -> PromptBuilder:
-    return PromptBuilder(Tokenizer.load(POCKET), LIMITS.cell, read_config(POCKET).video_token_id)
+    return PromptBuilder(Tokenizer.load(POCKET), read_config(POCKET))
 
 
 @pytest.fixture(scope="module")
