@@ -26,6 +26,7 @@ class Frame:
     pts: float  # seconds on the source's clock; never goes back within one source
     captured: float  # seconds, `time.monotonic()` when the frame reached this process
     clock: Clock
+    held: bool = False  # True: no new picture, but word (or a guess of the source) that the last one still stands
 
 
 @dataclass(frozen=True, slots=True, eq=False)

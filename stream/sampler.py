@@ -96,7 +96,7 @@ class FrameSampler:
         done = self._complete() if self._is_resized(frame) else []
         self.refused = self._reason_against(slot)
         if self.refused is None:
-            sample = _Sample(resize(frame.pixels, size), frame, fresh=True)
+            sample = _Sample(resize(frame.pixels, size), frame, fresh=not frame.held)
             done += self._bridge(slot, sample)
             done += self._fill(slot, sample)
         return done

@@ -306,7 +306,8 @@ class Session:
         with self.ledger.lock:
             if self._shut:
                 return False
-            self.ledger.receive(self._sampler.refused)
+            if not frame.held:
+                self.ledger.receive(self._sampler.refused)
             self.ledger.change_resolution(self._sampler.resolution_changes)
             self._unfinished = self._sampler.pending
             return self._mailbox.put(groups)

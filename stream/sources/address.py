@@ -81,7 +81,9 @@ def open_source(
     first = opens(where.target, **options)
     if not first.live:
         return first
-    return Reconnecting(lambda: opens(where.target, **options), name=first.name, patient=patient, on_status=on_status)
+    # Where a source had to look what the address leads to, it need not look each time.
+    connect = getattr(first, "again", lambda: opens(where.target, **options))
+    return Reconnecting(connect, name=first.name, patient=patient, on_status=on_status)
 
 
 def _registered(scheme: str, text: str, rest: str, has_slashes: bool) -> Address:

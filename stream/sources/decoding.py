@@ -15,7 +15,6 @@ from stream.errors import NoVideo, SourceUnreadable
 from stream.frame import Pixels
 
 FALLBACK_FPS = 25.0  # where a file tells neither times nor a rate
-DIVERGED = 3.0  # seconds between a device's own clock and arrival, beyond which its clock is not believed
 
 
 def video_track(container: av.container.InputContainer, name: str) -> av.VideoStream:
@@ -75,27 +74,3 @@ class FileClock:
         else:
             self._last = max(self._last or 0.0, own - self._origin)
         return self._last
-
-
-class ArrivalClock:
-    """Seconds of this machine's monotonic clock, spaced as the device says.
-
-    Pictures arrive in bursts; the device's own times are even, but count from anywhere, drift and jump.
-    So they are shifted to the arrival of the least delayed picture, and believed while they stay near it.
-    """
-
-    def __init__(self, diverged: float = DIVERGED) -> None:
-        self._diverged = diverged
-        self._shift: float | None = None
-        self._last = float("-inf")
-
-    def pts(self, own: float | None, arrived: float) -> float:
-        self._last = max(self._last, arrived if own is None else self._shifted(own, arrived))
-        return self._last
-
-    def _shifted(self, own: float, arrived: float) -> float:
-        shift = arrived - own
-        # No picture is from the future: one that seems so came faster than all before it.
-        if self._shift is None or shift < self._shift or shift - self._shift > self._diverged:
-            self._shift = shift
-        return own + self._shift

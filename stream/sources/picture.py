@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -21,18 +22,27 @@ def is_picture(path: Path) -> bool:
 
 
 def read_picture(path: Path) -> Pixels:
+    return _read(path, str(path))
+
+
+def decode_picture(picture: bytes, name: str) -> Pixels:
+    """Of a file that is in memory; `name` is for messages."""
+    return _read(io.BytesIO(picture), name)
+
+
+def _read(file: Path | io.BytesIO, name: str) -> Pixels:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours
-            with Image.open(path) as image:
-                return _pixels(image, path)
+            with Image.open(file) as image:
+                return _pixels(image, name)
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise SourceUnreadable(f"{path}: it cannot be read as a picture ({_reason(error)}).") from None
+        raise SourceUnreadable(f"{name}: it cannot be read as a picture ({_reason(error)}).") from None
 
 
-def _pixels(image: Image.Image, path: Path) -> Pixels:
+def _pixels(image: Image.Image, name: str) -> Pixels:
     if image.width * image.height > MAX_PIXELS:
-        raise SourceUnreadable(f"{path}: {image.width}x{image.height} is more than {MAX_PIXELS:,} pixels.")
+        raise SourceUnreadable(f"{name}: {image.width}x{image.height} is more than {MAX_PIXELS:,} pixels.")
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I;16"):  # converting would cut, not scale, what is brighter than 255
         return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[..., None], 3, axis=2)

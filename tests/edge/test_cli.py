@@ -117,6 +117,8 @@ def test_doctor_knows_the_machine_and_a_source(
         (["watch", "synthetic:", "--fps", "0"], 2, "fps"),
         (["watch", "synthetic:", "--window", "0"], 2, "window"),
         (["watch", "synthetic:", "--transport", "pigeon"], 2, "pigeon"),
+        (["watch", "clip.mp4", "--live"], 2, "--live"),
+        (["doctor", "synthetic:", "--recording"], 2, "--recording"),
         (["describe", "no-such-picture.png"], 3, "no-such-picture.png"),
         (["doctor", "no-such-clip.mp4"], 3, "no-such-clip.mp4"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -147,6 +147,13 @@ def serving(handler: Any) -> Iterator[str]:
         server.shutdown()
         thread.join()
     Mjpeg.released.clear()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Any], str]]:
+    """Handler -> address of a server that runs until the test is over."""
+    with ExitStack() as servers:
+        yield lambda handler: servers.enter_context(serving(handler))
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from stream.errors import (
 )
 from stream.frame import Frame
 from stream.rtsp_server import RtspServer, with_login
-from stream.sources.network import NetworkSource, is_live
+from stream.sources.network import NetworkSource
 from stream.sources.reconnect import Backoff, Reconnecting, Status
 
 SECRET = "s3cr3t"
@@ -297,7 +297,7 @@ def test_a_process_with_a_hanging_read_still_ends(server: RtspServer) -> None:
 
 
 def test_a_recording_on_the_web_is_read_to_its_end(web: str) -> None:
-    source = NetworkSource(f"{web}/clip.mp4")
+    source = NetworkSource(f"{web}/clip.mp4", live=False)
     frames = list(source)
     assert not source.live
     assert [frame.pts for frame in frames] == pytest.approx([index / 25 for index in range(25)])
@@ -305,7 +305,7 @@ def test_a_recording_on_the_web_is_read_to_its_end(web: str) -> None:
 
 
 def test_a_recording_that_nobody_recognizes_plays_once_at_its_own_speed(web: str) -> None:
-    source = Reconnecting(lambda: NetworkSource(f"{web}/clip.mp4", live=True), name="clip")
+    source = Reconnecting(lambda: NetworkSource(f"{web}/clip.mp4"), name="clip")
     frames = list(source)
     assert len(frames) == 25
     assert frames[-1].captured - frames[0].captured > 0.8
@@ -319,6 +319,13 @@ def test_motion_jpeg_is_live(mjpeg: str) -> None:
     source.close()
     assert source.live
     assert {(frame.pixels.shape, frame.clock) for frame in frames} == {((120, 160, 3), "arrival")}
+
+
+def test_motion_jpeg_has_no_clock_but_its_arrival(mjpeg: str) -> None:
+    source = NetworkSource(f"{mjpeg}/8")
+    frames = take(iter(source), 8)
+    source.close()
+    assert all(frame.pts == frame.captured for frame in frames)
 
 
 def test_motion_jpeg_that_keeps_silent_is_a_stall(mjpeg: str) -> None:
@@ -364,22 +371,6 @@ def test_a_playlist_from_the_web_opens_what_is_on_the_web_only(web: str, media: 
     else:
         with pytest.raises(StreamError):
             list(source)
-
-
-@pytest.mark.parametrize(
-    ("address", "live"),
-    [
-        ("rtsp://camera/clip.mp4", True),
-        ("http://camera/video.mjpg", True),
-        ("http://camera/", True),
-        ("https://camera/live.m3u8", True),
-        ("https://camera/clip.mp4", False),
-        ("HTTPS://camera/CLIP.MKV?token=1", False),
-        ("https://camera/?file=clip.mp4", True),
-    ],
-)
-def test_recordings_are_known_by_their_name(address: str, live: bool) -> None:
-    assert is_live(address) is live
 
 
 def test_an_unknown_transport_is_an_error() -> None:

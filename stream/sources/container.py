@@ -1,0 +1,67 @@
+"""From an open container to frames, for sources that are connections: cameras here and on the network.
+
+Knows PyAV and errors. Knows no protocol, no thread and no limit in time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+
+import av
+
+from stream.errors import StreamError
+from stream.frame import Frame
+from stream.sources.arrival import ArrivalClock, has_clock
+from stream.sources.decoding import own_time, pictures, to_pixels, video_track
+
+Stamp = Callable[[av.VideoFrame], Frame]
+"""Gives a picture its times."""
+
+
+class ContainerReader:
+    """Opens, finds the track, decodes, closes."""
+
+    def __init__(
+        self,
+        name: str,
+        open: Callable[[], av.container.InputContainer],
+        prepare: Callable[[av.container.InputContainer, av.VideoStream], Stamp],
+        failure: Callable[[Exception, bool], StreamError],  # (what went wrong, whether it was still opening)
+    ) -> None:
+        self.codec = ""
+        self.corrupt = 0  # pieces of data that could not be decoded
+        self._name = name
+        self._open = open
+        self._prepare = prepare
+        self._failure = failure
+
+    def read(self) -> Generator[Frame | None, None, None]:
+        """None first, once it is open; then frames, and None for data without a picture."""
+        opening = True
+        try:
+            with self._open() as container:
+                track = video_track(container, self._name)
+                self.codec = track.codec_context.name
+                stamp = self._prepare(container, track)
+                opening = False
+                yield None
+                for picture in pictures(container, track, self._count_corrupt):
+                    yield None if picture is None else stamp(picture)
+        except (OSError, av.error.FFmpegError) as error:
+            raise self._failure(error, opening) from None
+
+    def _count_corrupt(self) -> None:
+        self.corrupt += 1
+
+
+def arrival_stamps(container: av.container.InputContainer) -> Stamp:
+    """For a live picture: when it was taken, as near as its own clock and its arrival tell."""
+    clock = ArrivalClock()
+    believed = has_clock(container)
+
+    def stamp(picture: av.VideoFrame) -> Frame:
+        now = time.monotonic()
+        return Frame(to_pixels(picture), clock.pts(own_time(picture) if believed else None, now), now, "arrival")
+
+    return stamp
