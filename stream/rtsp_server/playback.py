@@ -19,6 +19,7 @@ REPORT_EVERY = 1.0  # seconds between two sender reports
 
 
 class Transport(Protocol):
+    name: str  # "tcp" or "udp"
     description: str  # for the answer to SETUP
 
     def send(self, packet: bytes) -> None: ...
@@ -98,6 +99,8 @@ class Playback:
 class Interleaved:
     """RTP inside the RTSP connection."""
 
+    name = "tcp"
+
     def __init__(self, write: Callable[[bytes], None], channels: tuple[int, int]) -> None:
         self._write = write
         self._channels = channels
@@ -115,6 +118,8 @@ class Interleaved:
 
 class Datagrams:
     """RTP in UDP packets from two sockets of our own."""
+
+    name = "udp"
 
     def __init__(self, host: str, ports: tuple[int, int]) -> None:
         self._targets = [(host, port) for port in ports]

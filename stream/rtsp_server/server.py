@@ -14,14 +14,14 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal, Self
+from typing import BinaryIO, Self
 from urllib.parse import quote, unquote, urlsplit
 
 from stream.rtsp_server.clip import Clip
-from stream.rtsp_server.messages import Login, Request
+from stream.rtsp_server.messages import Auth, Login, Request
 from stream.rtsp_server.playback import Playback, Transport, choose_transport
 
 Answer = tuple[str, dict[str, str], str]
@@ -41,17 +41,22 @@ class RtspServer:
         port: int = 0,  # 0: any free one
         user: str | None = None,
         password: str | None = None,
-        auth: Literal["digest", "basic"] = "digest",
+        auth: Auth = "digest",
+        transports: Collection[str] = ("tcp", "udp"),  # that viewers may choose
+        join: int = 0,  # pictures of the clip that a viewer has missed
         loop: bool = True,
         host: str = "127.0.0.1",
     ) -> None:
         self.clip = Clip.read(clip)
         self.loop = loop
+        self.transports = frozenset(transports)
+        self.join = join
         self.login = Login(user, password or "", auth) if user else None
         self.flowing = threading.Event()  # cleared: connected, but nothing is sent
         self.flowing.set()
         self._host, self._port = host, port
         self._user, self._password = user, password
+        self.num_goodbyes = 0  # viewers that left with TEARDOWN
         self._lock = threading.Lock()
         self._viewers: set[_Viewer] = set()
         self._listener: socket.socket | None = None
@@ -167,6 +172,7 @@ class RtspServer:
 
     def forget(self, viewer: _Viewer) -> None:
         with self._changed:
+            self.num_goodbyes += viewer.said_goodbye
             self._viewers.discard(viewer)
             self._changed.notify_all()
 
@@ -182,6 +188,7 @@ class _Viewer:
     def __init__(self, server: RtspServer, connection: socket.socket) -> None:
         self._server = server
         self._connection = connection
+        self.said_goodbye = False
         self._session = secrets.token_hex(8)
         self._writing = threading.Lock()
         self._closed = threading.Event()
@@ -221,8 +228,9 @@ class _Viewer:
 
     def _converse(self, stream: BinaryIO) -> None:
         while (request := Request.read(stream)) and self._wait_while_stalled():
+            self.said_goodbye = request.method == "TEARDOWN"  # before the answer, for which few viewers wait
             self._answer(request)
-            if request.method == "TEARDOWN":
+            if self.said_goodbye:
                 return
 
     def _wait_while_stalled(self) -> bool:
@@ -241,7 +249,7 @@ class _Viewer:
         return time.monotonic() - began
 
     def _rounds(self) -> Iterator[Clip]:
-        yield self._server.clip
+        yield self._server.clip.after(self._server.join)
         while self._server.loop:
             yield self._server.clip
 
@@ -282,9 +290,13 @@ class _Viewer:
         if self._transport is not None:
             return "455 Method Not Valid in This State", {}, ""
         wanted = request.headers.get("transport", "")
-        self._transport = choose_transport(wanted, self.send, self._connection.getpeername()[0])
-        if self._transport is None:
+        transport = choose_transport(wanted, self.send, self._connection.getpeername()[0])
+        if transport is None:
             return "461 Unsupported Transport", {}, ""
+        if transport.name not in self._server.transports:
+            transport.close()
+            return "461 Unsupported Transport", {}, ""
+        self._transport = transport
         session = f"{self._session};timeout=60"
         return "200 OK", {"Transport": self._transport.description, "Session": session}, ""
 

@@ -14,6 +14,7 @@ from stream.errors import NoVideo, SourceNotFound, SourceUnreadable, StreamError
 from stream.frame import Frame
 from stream.sources.decoding import FileClock, own_time, pictures, to_pixels, video_track
 from stream.sources.picture import is_picture, read_picture
+from stream.sources.unfinished import UNFINISHED, begins_like_mp4
 
 log = logging.getLogger(__name__)
 
@@ -105,5 +106,9 @@ class FileSource:
         self.corrupt += 1
 
     def _unreadable(self, error: Exception) -> StreamError:
+        if isinstance(error, av.error.InvalidDataError) and self._path.is_file():
+            with self._path.open("rb") as file:
+                if begins_like_mp4(file.read(12)):
+                    return SourceUnreadable(f"{self.name}: {UNFINISHED}")
         reason = getattr(error, "strerror", None) or str(error)
         return SourceUnreadable(f"{self.name}: it cannot be read as a video or picture ({reason}).")

@@ -17,22 +17,31 @@ import av
 from stream.errors import (
     AuthenticationFailed,
     ConnectionFailed,
+    LoginUnsupported,
     SourceNotFound,
     SourceUnreadable,
     Stalled,
     StreamError,
 )
 from stream.frame import Frame
+from stream.sources.challenge import wants_unknown_digest
 from stream.sources.connection import Connection
 from stream.sources.container import ContainerReader, Stamp, arrival_stamps
 from stream.sources.decoding import FileClock, own_time, to_pixels
 from stream.sources.redaction import redact
+from stream.sources.unfinished import UNFINISHED, begins_like_mp4
+from stream.sources.web_look import first_bytes
 
 log = logging.getLogger(__name__)
 
 # What an address may lead to. A playlist from the network must not open files of this machine.
 RTSP_PROTOCOLS = "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto"
 HTTP_PROTOCOLS = "http,https,httpproxy,tcp,tls,crypto"
+
+UNKNOWN_DIGEST = (
+    "the server asks for a login by Digest without MD5 (SHA-256, say), which cannot be given here; "
+    "the password may well be right. Allow Digest with MD5 or Basic in the camera's settings."
+)
 
 
 class NetworkSource:
@@ -57,7 +66,8 @@ class NetworkSource:
             raise ValueError(f"transport {transport!r}: known are 'tcp' and 'udp'.")
         self.name = redact(address)
         self.live = live is not False
-        self._may_have_an_end = live is None and not address.lower().startswith("rtsp")
+        self._is_rtsp = address.lower().startswith("rtsp")
+        self._may_have_an_end = live is None and not self._is_rtsp
         self._address = address
         self._transport = transport
         self._open_timeout = open_timeout
@@ -97,7 +107,7 @@ class NetworkSource:
             raise ConnectionFailed(f"{self.name}: {redact(str(error))}") from None
 
     def _options(self) -> dict[str, str]:
-        if self._address.lower().startswith("rtsp"):
+        if self._is_rtsp:
             # An RTSP server describes its stream; the little that is missing is in the first picture. Without
             # these two the first picture comes after 2.3 s instead of 0.2 s.
             return {
@@ -136,19 +146,35 @@ class NetworkSource:
         return stamp
 
     def _too_late(self, opening: bool) -> StreamError:
+        over_udp = self._transport == "udp" and self._is_rtsp
+        advice = " UDP often does not get through: try `--transport tcp`." if over_udp else ""
         if opening:
-            return ConnectionFailed(f"{self.name}: no stream within {self._open_timeout:g} s.")
-        return Stalled(f"{self.name}: connected, but nothing came for {self._read_timeout:g} s.")
+            return ConnectionFailed(f"{self.name}: no stream within {self._open_timeout:g} s.{advice}")
+        return Stalled(f"{self.name}: connected, but nothing came for {self._read_timeout:g} s.{advice}")
 
     def _failure(self, error: Exception, opening: bool) -> StreamError:
         if isinstance(error, TimeoutError | av.error.ExitError):
             return self._too_late(opening)
+        if isinstance(error, av.error.HTTPUnauthorizedError) and wants_unknown_digest(self._address):
+            return LoginUnsupported(f"{self.name}: {UNKNOWN_DIGEST}")
+        if isinstance(error, av.error.InvalidDataError) and self._begins_like_mp4():
+            return SourceUnreadable(f"{self.name}: {UNFINISHED}")
         for kinds, failure, words in FAILURES:
             if isinstance(error, kinds):
                 return failure(f"{self.name}: {words}.")
-        if isinstance(error, OSError) and error.errno == errno.EIO:
-            return ConnectionFailed(f"{self.name}: the connection broke off.")
-        return ConnectionFailed(f"{self.name}: {redact(getattr(error, 'strerror', None) or type(error).__name__)}.")
+        return ConnectionFailed(f"{self.name}: {self._words(error)}.")
+
+    def _words(self, error: Exception) -> str:
+        number = getattr(error, "errno", None)
+        if number == errno.EIO:
+            return "the connection broke off"
+        if number == errno.EPROTONOSUPPORT and self._is_rtsp:
+            other = "udp" if self._transport == "tcp" else "tcp"
+            return f"it does not send over {self._transport.upper()}. Try `--transport {other}`"
+        return redact(getattr(error, "strerror", None) or type(error).__name__)
+
+    def _begins_like_mp4(self) -> bool:
+        return not self._is_rtsp and begins_like_mp4(first_bytes(self._address, 12, 2.0))
 
 
 FAILURES: tuple[tuple[tuple[type[Any], ...], type[StreamError], str], ...] = (

@@ -5,7 +5,6 @@ Decides which by what the server says of it, once. Knows headers and names. Know
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import PurePosixPath
@@ -17,8 +16,6 @@ from stream.sources.network import NetworkSource
 from stream.sources.redaction import redact
 from stream.sources.snapshot import SnapshotSource
 from stream.sources.web_look import Look, look
-
-log = logging.getLogger(__name__)
 
 RECORDINGS = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp"})
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
@@ -43,14 +40,17 @@ class WebSource:
         read_timeout: float = 5.0,  # seconds without any data
     ) -> None:
         self.name = redact(address)
-        limits = {"open_timeout": open_timeout, "read_timeout": read_timeout}
         found = None if live is False else look(address, min(open_timeout, LOOK))
         self.again: Callable[[], Source]  # another connection of the same kind, without looking again
         if live is not False and is_snapshot(address, found):
-            self.again = partial(SnapshotSource, address, fps=poll_fps, **limits)
+            self.again = partial(
+                SnapshotSource, address, fps=poll_fps, open_timeout=open_timeout, read_timeout=read_timeout
+            )
         else:
             known = is_live(address, found) if live is None else live
-            self.again = partial(NetworkSource, address, live=known, **limits)
+            self.again = partial(
+                NetworkSource, address, live=known, open_timeout=open_timeout, read_timeout=read_timeout
+            )
         self._source = self.again()
 
     @property

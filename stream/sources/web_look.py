@@ -42,6 +42,17 @@ def look(address: str, timeout: float) -> Look | None:
     return within(timeout, lambda: _ask(address, timeout))
 
 
+def first_bytes(address: str, count: int, timeout: float) -> bytes:
+    """Of what is there, `count` or fewer."""
+
+    def ask() -> bytes:
+        client, url = open_client(address, timeout)
+        with client, client.stream("GET", url, headers={"Range": f"bytes=0-{count - 1}"}) as response:
+            return _beginning(response, count)
+
+    return within(timeout, ask) or b""
+
+
 def within(timeout: float, ask: Callable[[], T]) -> T | None:
     """Limits for single steps do not limit a server that sends a byte now and then, so the whole is limited."""
 
@@ -67,19 +78,14 @@ def open_client(address: str, timeout: float) -> tuple[httpx.Client, str]:
 
 
 class _Login(httpx.Auth):
-    """Basic or Digest, whichever the server asks for; never to another server that it redirects to."""
+    """Basic or Digest, whichever the server asks for; httpx keeps it from servers that this one redirects to."""
 
     def __init__(self, user: str, password: str) -> None:
         self._digest = httpx.DigestAuth(user, password)
         self._basic = httpx.BasicAuth(user, password)
-        self._host: str | None = None
         self._chosen: httpx.Auth | None = None
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        self._host = self._host or request.url.netloc.decode("ascii")
-        if request.url.netloc.decode("ascii") != self._host:
-            yield request
-            return
         if self._chosen is None:
             response = yield request
             if response.status_code != httpx.codes.UNAUTHORIZED:
@@ -101,7 +107,9 @@ def _look_at(client: httpx.Client, url: str, may_lead_on: bool = True) -> Look:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         length = response.headers.get("content-length", "")
         is_playlist = any(name in kind for name in PLAYLISTS) or urlsplit(url).path.lower().endswith(".m3u8")
-        text = _beginning(response) if is_playlist and response.is_success else None
+        text = (
+            _beginning(response, PLAYLIST).decode("utf-8", "replace") if is_playlist and response.is_success else None
+        )
         found = Look(
             status=response.status_code,
             content_type=kind,
@@ -114,13 +122,13 @@ def _look_at(client: httpx.Client, url: str, may_lead_on: bool = True) -> Look:
     return _look_at(client, urljoin(url, variant), may_lead_on=False) if variant and may_lead_on else found
 
 
-def _beginning(response: httpx.Response) -> str:
+def _beginning(response: httpx.Response, count: int) -> bytes:
     body = bytearray()
     for chunk in response.iter_bytes():
         body += chunk
-        if len(body) > PLAYLIST:
+        if len(body) >= count:
             break
-    return body.decode("utf-8", "replace")
+    return bytes(body[:count])
 
 
 def _first_variant(playlist: str) -> str | None:

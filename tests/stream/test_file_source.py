@@ -236,3 +236,12 @@ def test_real_clips_decode_fully(clips: Path) -> None:
             assert frame.pts > last
             count, last = count + 1, frame.pts
         assert (count, source.corrupt) == (expected, 0), path.name
+
+
+def test_a_recording_without_its_index_says_that_it_is_not_finished(
+    write_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    unfinished = write_video(tmp_path / "unfinished.mp4")  # its index comes last
+    unfinished.write_bytes(unfinished.read_bytes().partition(b"moov")[0][:-4])
+    with pytest.raises(SourceUnreadable, match="never finished"):
+        FileSource(unfinished)

@@ -17,6 +17,7 @@ import pytest
 from stream.errors import (
     AuthenticationFailed,
     ConnectionFailed,
+    LoginUnsupported,
     NoVideo,
     SourceNotFound,
     SourceUnreadable,
@@ -124,6 +125,15 @@ def shows_nothing(error: BaseException | None, *texts: str) -> None:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
+def test_a_login_that_cannot_be_given_is_not_blamed_on_the_password(clip: Path) -> None:
+    with (
+        RtspServer(clip, user="viewer", password=SECRET, auth="digest-sha256") as server,
+        pytest.raises(LoginUnsupported, match="SHA-256") as caught,
+    ):
+        next(iter(NetworkSource(server.url_with_login)))
+    shows_nothing(caught.value)
+
+
 # Failures to connect
 
 
@@ -143,6 +153,18 @@ def test_a_host_without_an_address_is_a_failure_to_connect() -> None:
 def test_a_wrong_path_is_not_found(server: RtspServer) -> None:
     with pytest.raises(SourceNotFound, match="path"):
         next(iter(NetworkSource(server.url.replace("/live", "/other"))))
+
+
+@pytest.mark.parametrize(("wanted", "sent"), [("tcp", "udp"), ("udp", "tcp")])
+def test_a_camera_that_sends_the_other_way_only_says_which(
+    clip: Path, wanted: Literal["tcp", "udp"], sent: Literal["tcp", "udp"]
+) -> None:
+    with RtspServer(clip, transports=[sent]) as server:
+        with pytest.raises(ConnectionFailed, match=f"--transport {sent}"):
+            next(iter(NetworkSource(server.url, transport=wanted)))
+        source = NetworkSource(server.url, transport=sent)
+        assert next(iter(source)).pixels.shape == (120, 160, 3)
+        source.close()
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
@@ -359,6 +381,15 @@ def test_sound_alone_is_no_video(web: str) -> None:
 def test_what_is_no_video_cannot_be_read(web: str) -> None:
     with pytest.raises(SourceUnreadable):
         list(NetworkSource(f"{web}/text.mp4"))
+
+
+def test_a_recording_without_its_index_says_that_it_is_not_finished(
+    web: str, media: Path, write_video: Callable[..., Path]
+) -> None:
+    unfinished = write_video(media / "unfinished.mp4")  # its index comes last
+    unfinished.write_bytes(unfinished.read_bytes().partition(b"moov")[0][:-4])
+    with pytest.raises(SourceUnreadable, match="never finished"):
+        list(NetworkSource(f"{web}/unfinished.mp4", live=False))
 
 
 @pytest.mark.parametrize("name", ["here.m3u8", "there.m3u8"])
