@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stream.sources import Source
+from stream.sources.connection import Progress
 
 LOOK = 3.0  # seconds a live source is looked at
 FRAMES = 150  # at most
@@ -30,7 +31,15 @@ def source_report(source: Source) -> dict[str, Any]:
     finally:
         enough.cancel()
         source.close()
-    return {"source": source.name, "live": source.live, "codec": source.codec, **_measured(seen, started)}
+    facts = {"source": source.name, "live": source.live, "codec": source.codec}
+    return facts | _connected(source, started) | _measured(seen, started)
+
+
+def _connected(source: Source, started: float) -> dict[str, Any]:
+    """What came before the first picture: a long time between data and picture is a rare keyframe."""
+    progress: Progress | None = getattr(source, "progress", None)
+    moments = () if progress is None else (("connected", progress.opened), ("first data", progress.first_data))
+    return {f"{name} after": f"{moment - started:.2f} s" for name, moment in moments if moment is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import av
 
 from stream.errors import ConnectionFailed, SourceNotFound, SourceUnreadable, Stalled, StreamError
 from stream.frame import Frame
-from stream.sources.connection import Connection
+from stream.sources.connection import Connection, Progress
 from stream.sources.container import ContainerReader, Stamp, arrival_stamps
 
 FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
@@ -51,7 +51,7 @@ class CameraSource:
             self._options["video_size"] = f"{size[1]}x{size[0]}"
         if fps is not None:
             self._options["framerate"] = f"{fps:g}"
-        self._reader = ContainerReader(self.name, self._open, self._stamps, self._failure)
+        self._reader = ContainerReader(self.name, self._open, self._stamps, self._failure, self._heard)
         self._connection = Connection(
             self.name, self._reader.read, self._too_late, open_timeout=read_timeout, read_timeout=read_timeout
         )
@@ -65,6 +65,10 @@ class CameraSource:
         """Pictures that came broken over the cable."""
         return self._reader.corrupt
 
+    @property
+    def progress(self) -> Progress:
+        return self._connection.progress
+
     def __iter__(self) -> Iterator[Frame]:
         return self._connection.frames()
 
@@ -77,6 +81,9 @@ class CameraSource:
 
     def _stamps(self, container: av.container.InputContainer, track: av.VideoStream) -> Stamp:
         return arrival_stamps(container)
+
+    def _heard(self) -> None:
+        self._connection.heard()
 
     def _too_late(self, opening: bool) -> StreamError:
         return Stalled(f"{self.name}: no picture for {self._read_timeout:g} s.")

@@ -6,7 +6,8 @@ Knows PyAV and errors. Knows no protocol, no thread and no limit in time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import av
 
@@ -28,6 +29,7 @@ class ContainerReader:
         open: Callable[[], av.container.InputContainer],
         prepare: Callable[[av.container.InputContainer, av.VideoStream], Stamp],
         failure: Callable[[Exception, bool], StreamError],  # (what went wrong, whether it was still opening)
+        on_other: Callable[[], object],  # data of another track came: sound, titles
     ) -> None:
         self.codec = ""
         self.corrupt = 0  # pieces of data that could not be decoded
@@ -35,6 +37,7 @@ class ContainerReader:
         self._open = open
         self._prepare = prepare
         self._failure = failure
+        self._on_other = on_other
 
     def read(self) -> Generator[Frame | None, None, None]:
         """None first, once it is open; then frames, and None for data without a picture."""
@@ -46,13 +49,29 @@ class ContainerReader:
                 stamp = self._prepare(container, track)
                 opening = False
                 yield None
-                for picture in pictures(container, track, self._count_corrupt):
+                packets: Any = _OneTrack(container, self._on_other)
+                for picture in pictures(packets, track, self._count_corrupt):
                     yield None if picture is None else stamp(picture)
         except (OSError, av.error.FFmpegError) as error:
             raise self._failure(error, opening) from None
 
     def _count_corrupt(self) -> None:
         self.corrupt += 1
+
+
+class _OneTrack:
+    """A container that tells of the packets of its other tracks instead of passing over them."""
+
+    def __init__(self, container: av.container.InputContainer, on_other: Callable[[], object]) -> None:
+        self._container = container
+        self._on_other = on_other
+
+    def demux(self, track: av.VideoStream) -> Iterator[av.Packet]:
+        for packet in self._container.demux():
+            if packet.stream_index == track.index:
+                yield packet
+            else:
+                self._on_other()
 
 
 def arrival_stamps(container: av.container.InputContainer) -> Stamp:

@@ -35,7 +35,8 @@ class Detached(Generic[T]):
         self._ended = False
         self._closed = False
         self._error: BaseException | None = None
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
 
     def next(self, timeout: float) -> T:
         """The next item; the generator's own error; `Ended`; or `OutOfTime` after `timeout` seconds."""
@@ -58,6 +59,11 @@ class Detached(Generic[T]):
             self._closed = True
             self._items.clear()
             self._changed.notify_all()
+
+    def join(self, timeout: float) -> bool:
+        """After `close`: waits until the generator is closed, too; False if it is not within `timeout` seconds."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         error: BaseException | None = None

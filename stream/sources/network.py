@@ -25,7 +25,7 @@ from stream.errors import (
 )
 from stream.frame import Frame
 from stream.sources.challenge import wants_unknown_digest
-from stream.sources.connection import Connection
+from stream.sources.connection import Connection, Progress
 from stream.sources.container import ContainerReader, Stamp, arrival_stamps
 from stream.sources.decoding import FileClock, own_time, to_pixels
 from stream.sources.redaction import redact
@@ -72,9 +72,14 @@ class NetworkSource:
         self._transport = transport
         self._open_timeout = open_timeout
         self._read_timeout = read_timeout
-        self._reader = ContainerReader(self.name, self._open, self._stamps, self._failure)
+        self._reader = ContainerReader(self.name, self._open, self._stamps, self._failure, self._heard)
         self._connection = Connection(
-            self.name, self._reader.read, self._too_late, open_timeout=open_timeout, read_timeout=read_timeout
+            self.name,
+            self._reader.read,
+            self._too_late,
+            open_timeout=open_timeout,
+            read_timeout=read_timeout,
+            silent_means_still=not (self._is_rtsp and transport == "udp"),
         )
 
     @property
@@ -85,6 +90,10 @@ class NetworkSource:
     def corrupt(self) -> int:
         """Pieces of data that could not be decoded."""
         return self._reader.corrupt
+
+    @property
+    def progress(self) -> Progress:
+        return self._connection.progress
 
     def __iter__(self) -> Iterator[Frame]:
         return self._connection.frames()
@@ -144,6 +153,9 @@ class NetworkSource:
             return Frame(to_pixels(picture), pts, time.monotonic(), "arrival")
 
         return stamp
+
+    def _heard(self) -> None:
+        self._connection.heard()
 
     def _too_late(self, opening: bool) -> StreamError:
         over_udp = self._transport == "udp" and self._is_rtsp

@@ -20,7 +20,7 @@ from stream.errors import (
     StreamError,
 )
 from stream.frame import Frame
-from stream.sources.connection import Connection
+from stream.sources.connection import Connection, Progress
 from stream.sources.picture import decode_picture
 from stream.sources.redaction import redact
 from stream.sources.web_look import open_client
@@ -68,7 +68,12 @@ class SnapshotSource:
             self._too_late,
             open_timeout=open_timeout,
             read_timeout=read_timeout + self._period,
+            silent_means_still=False,  # nobody looked between two pictures
         )
+
+    @property
+    def progress(self) -> Progress:
+        return self._connection.progress
 
     def __iter__(self) -> Iterator[Frame]:
         return self._connection.frames()

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from stream.frame import Frame
-from stream.sources import Source
+from stream.sources.connection import Progress
 from stream.sources.network import NetworkSource
 from stream.sources.redaction import redact
 from stream.sources.snapshot import SnapshotSource
@@ -41,7 +41,9 @@ class WebSource:
     ) -> None:
         self.name = redact(address)
         found = None if live is False else look(address, min(open_timeout, LOOK))
-        self.again: Callable[[], Source]  # another connection of the same kind, without looking again
+        self.again: Callable[
+            [], NetworkSource | SnapshotSource
+        ]  # another connection of the same kind, without looking again
         if live is not False and is_snapshot(address, found):
             self.again = partial(
                 SnapshotSource, address, fps=poll_fps, open_timeout=open_timeout, read_timeout=read_timeout
@@ -60,6 +62,10 @@ class WebSource:
     @property
     def codec(self) -> str:
         return self._source.codec
+
+    @property
+    def progress(self) -> Progress:
+        return self._source.progress
 
     def __iter__(self) -> Iterator[Frame]:
         return iter(self._source)

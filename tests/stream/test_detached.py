@@ -81,3 +81,33 @@ def test_the_reader_runs_one_item_ahead_only() -> None:
         assert reading.next(LONG) == expected
     assert len(made) <= 6
     reading.close()
+
+
+def test_who_joins_knows_that_all_is_closed() -> None:
+    gone = threading.Event()
+
+    def read() -> Generator[int, None, None]:
+        try:
+            yield from range(1000)
+        finally:
+            gone.set()
+
+    reading = Detached(read, "reading")
+    reading.next(LONG)
+    reading.close()
+    assert reading.join(LONG)
+    assert gone.is_set()
+
+
+def test_a_hanging_read_is_not_joined_for_ever() -> None:
+    released = threading.Event()
+
+    def read() -> Generator[int, None, None]:
+        released.wait(LONG)
+        yield 1
+
+    reading = Detached(read, "reading")
+    reading.close()
+    assert not reading.join(0.01)
+    released.set()
+    assert reading.join(LONG)

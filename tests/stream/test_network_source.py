@@ -85,6 +85,39 @@ def test_frames_that_wait_for_others_come_in_order(media: Path) -> None:
     assert brightness == sorted(brightness)
 
 
+def test_a_camera_is_told_goodbye_before_the_iteration_ends(server: RtspServer) -> None:
+    for viewers in range(1, 4):
+        source = NetworkSource(server.url)
+        frames = iter(source)
+        take(frames, 3)
+        source.close()
+        assert list(frames) == []
+        assert server.wait_for_viewers(0, timeout=20)
+        assert server.num_goodbyes == viewers
+
+
+def test_a_process_that_closes_and_ends_has_said_goodbye(server: RtspServer) -> None:
+    program = (
+        "from stream.sources.address import open_source\n"
+        f"source = open_source({server.url!r})\n"
+        "for frame in source:\n"
+        "    source.close()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert server.wait_for_viewers(0, timeout=20)
+    assert server.num_goodbyes == 1
+
+
+def test_who_joins_between_keyframes_waits_for_the_next_one(clip: Path) -> None:
+    with RtspServer(clip, join=1) as server:  # a keyframe every fifth picture
+        source = NetworkSource(server.url)
+        first = next(iter(source))
+        source.close()
+    assert round(float(first.pixels.mean())) == pytest.approx(20 + 8 * 5, abs=2)  # not one of the four before it
+    assert source.progress.first_data is not None and source.progress.first_data < first.captured
+
+
 # Logins
 
 
