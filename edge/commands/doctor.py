@@ -58,10 +58,10 @@ def _measured(seen: list[_Seen], started: float) -> dict[str, Any]:
         return {"frames": 0}
     first, last = seen[0], seen[-1]
     measured: dict[str, Any] = {
+        "first frame after": f"{first.captured - started:.2f} s",
         "size": f"{first.width}x{first.height}",
         "clock": first.clock,
         "frames": len(seen),
-        "first frame after": f"{first.captured - started:.2f} s",
     }
     if len(seen) > 2 and last.pts > first.pts:
         measured["fps"] = round((len(seen) - 1) / (last.pts - first.pts), 2)

@@ -70,3 +70,24 @@ class _LeastOfAMinute:
         while self._seconds[0][0] < second - MEMORY:
             self._seconds.popleft()
         return self._seconds[0][1]
+
+
+class PlayoutClock:
+    """When a picture is due that came with seconds of others in one piece, as HLS sends them.
+
+    A piece is played as it was taken, so its arrival says nothing. Whoever fell behind, or misses a piece,
+    begins anew at the next picture.
+    """
+
+    def __init__(self) -> None:
+        self._shift: float | None = None
+        self._last = float("-inf")
+
+    def due(self, own: float | None, now: float) -> float:
+        self._last = max(self._last, now if own is None else own + self._shifted(now - own))
+        return self._last
+
+    def _shifted(self, shift: float) -> float:
+        if self._shift is None or abs(shift - self._shift) > DIVERGED:
+            self._shift = shift
+        return self._shift

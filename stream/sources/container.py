@@ -13,7 +13,7 @@ import av
 
 from stream.errors import StreamError
 from stream.frame import Frame
-from stream.sources.arrival import ArrivalClock, has_clock
+from stream.sources.arrival import ArrivalClock, PlayoutClock, has_clock
 from stream.sources.decoding import own_time, pictures, to_pixels, video_track
 
 Stamp = Callable[[av.VideoFrame], Frame]
@@ -66,7 +66,7 @@ class _OneTrack:
         self._container = container
         self._on_other = on_other
 
-    def demux(self, track: av.VideoStream) -> Iterator[av.Packet]:
+    def demux(self, track: av.VideoStream) -> Iterator[av.Packet[Any]]:
         for packet in self._container.demux():
             if packet.stream_index == track.index:
                 yield packet
@@ -82,5 +82,18 @@ def arrival_stamps(container: av.container.InputContainer) -> Stamp:
     def stamp(picture: av.VideoFrame) -> Frame:
         now = time.monotonic()
         return Frame(to_pixels(picture), clock.pts(own_time(picture) if believed else None, now), now, "arrival")
+
+    return stamp
+
+
+def paced_stamps(wait: Callable[[float], object]) -> Stamp:
+    """For live pictures that come in pieces: one after the other, each when it is due; `wait` takes seconds."""
+    clock = PlayoutClock()
+
+    def stamp(picture: av.VideoFrame) -> Frame:
+        now = time.monotonic()
+        due = clock.due(own_time(picture), now)
+        wait(max(0.0, due - now))
+        return Frame(to_pixels(picture), due, max(due, time.monotonic()), "arrival")
 
     return stamp

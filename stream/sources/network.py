@@ -26,7 +26,7 @@ from stream.errors import (
 from stream.frame import Frame
 from stream.sources.challenge import wants_unknown_digest
 from stream.sources.connection import Connection, Progress
-from stream.sources.container import ContainerReader, Stamp, arrival_stamps
+from stream.sources.container import ContainerReader, Stamp, arrival_stamps, paced_stamps
 from stream.sources.decoding import FileClock, own_time, to_pixels
 from stream.sources.redaction import redact
 from stream.sources.unfinished import UNFINISHED, begins_like_mp4
@@ -133,7 +133,8 @@ class NetworkSource:
         if not self.live:
             return self._recorded(FileClock(track))
         if not self._may_have_an_end or container.duration is None:
-            return arrival_stamps(container)
+            in_pieces = container.format.name == "hls"
+            return paced_stamps(self._connection.closed.wait) if in_pieces else arrival_stamps(container)
         self.live = False
         log.info("%s is a recording: it plays once, at its own speed", self.name)
         return self._played(FileClock(track))

@@ -5,6 +5,8 @@ Knows HTTP. A picture that has not changed is given again, marked as held. Does 
 
 from __future__ import annotations
 
+import socket
+import ssl
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
@@ -33,6 +35,12 @@ REFUSED: dict[int, tuple[type[StreamError], str]] = {
     404: (SourceNotFound, "the server is there, but it has nothing under this path"),
     410: (SourceNotFound, "the server is there, but it has nothing under this path any more"),
 }
+REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (ConnectionRefusedError, "nothing listens there (connection refused)"),
+    (ssl.SSLCertVerificationError, "its certificate is not trusted here. Name a file that holds it in SSL_CERT_FILE"),
+    (socket.gaierror, "no host of this name is known"),
+    (httpx.TooManyRedirects, "it leads from address to address without end"),
+)
 
 
 class SnapshotSource:
@@ -125,8 +133,18 @@ class SnapshotSource:
     def _failure(self, error: Exception, opening: bool) -> StreamError:
         if isinstance(error, httpx.TimeoutException):
             return self._too_late(opening)
-        # The library's own text may quote the address with its credentials; its kind says enough.
-        return ConnectionFailed(f"{self.name}: no picture can be fetched ({type(error).__name__}).")
+        return ConnectionFailed(f"{self.name}: {_reason(error)}.")
+
+
+def _reason(error: BaseException) -> str:
+    """From the cause of causes; the library's own text may quote the address with its credentials."""
+    cause: BaseException | None = error
+    while cause is not None:
+        for kind, words in REASONS:
+            if isinstance(cause, kind):
+                return words
+        cause = cause.__cause__ or cause.__context__
+    return f"no picture can be fetched ({type(error).__name__})"
 
 
 class _Snapshots:

@@ -5,6 +5,7 @@ Knows HTTP. Knows no video and raises nothing: where there is no answer, whoever
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,12 +14,24 @@ from urllib.parse import unquote, urljoin, urlsplit
 import httpx
 
 from stream.sources.detached import Detached, Ended, OutOfTime
+from stream.sources.redaction import redact
 
 MAX_REDIRECTS = 5
 PLAYLIST = 2**20  # bytes of a playlist that are read; a day of segments is less
 PLAYLISTS = ("mpegurl",)  # application/vnd.apple.mpegurl, audio/x-mpegurl ...
 
 T = TypeVar("T")
+
+
+class _Redacting(logging.Filter):
+    """The client tells every address it asks for, whole, to whoever listens."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redact(record.getMessage()), ()
+        return True
+
+
+logging.getLogger("httpx").addFilter(_Redacting())
 
 
 @dataclass(frozen=True, slots=True)

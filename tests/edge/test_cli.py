@@ -107,11 +107,28 @@ def test_doctor_knows_the_machine_and_a_source(
     assert source["codec"] == "h264"
 
 
+def test_doctor_tells_connecting_and_waiting_for_a_picture_apart(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clip: Path
+) -> None:
+    from edge.commands import doctor
+
+    monkeypatch.setattr(doctor, "LOOK", 0.5)
+    with RtspServer(clip) as server:
+        assert run(monkeypatch, "doctor", server.url, "--json") == 0
+        assert server.wait_for_viewers(0, timeout=20)
+        assert server.num_goodbyes == 1
+    source = lines(capsys.readouterr().out)[1]
+    assert source["live"] and source["clock"] == "arrival"
+    moments = [source[f"{name} after"] for name in ("connected", "first data", "first frame")]
+    assert moments == sorted(moments)
+
+
 @pytest.mark.parametrize(
     "words, code, says",
     [
         (["watch", "no-such-clip.mp4"], 3, "no-such-clip.mp4"),
         (["watch", "gopher://x"], 3, "gopher"),
+        (["watch", "rtsp://user:se#cret@camera/live"], 3, "Percent-encode"),
         (["watch", "synthetic:", "--model", "no/where/at/all"], 4, "no folder"),
         (["watch", "synthetic:", "--ground", "person,"], 2, "label"),
         (["watch", "synthetic:", "--fps", "0"], 2, "fps"),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.sources.arrival import ArrivalClock, has_clock
+from stream.sources.arrival import ArrivalClock, PlayoutClock, has_clock
 
 
 def test_bursts_of_arrival_are_spaced_as_the_camera_says() -> None:
@@ -104,3 +104,26 @@ def test_a_delay_that_stays_is_followed_slowly() -> None:
 def test_times_that_ffmpeg_made_up_are_not_believed(name: str, believed: bool) -> None:
     container: Any = SimpleNamespace(format=av.ContainerFormat(name, "r"))
     assert has_clock(container) is believed
+
+
+# Video in pieces
+
+
+def test_a_piece_is_played_as_it_was_taken() -> None:
+    clock = PlayoutClock()
+    assert [clock.due(own, 100.0) for own in (7.0, 7.5, 8.0)] == [100.0, 100.5, 101.0]
+    assert clock.due(8.5, 101.4) == 101.5
+
+
+def test_a_piece_that_comes_a_little_late_keeps_its_place() -> None:
+    clock = PlayoutClock()
+    clock.due(7.0, 100.0)
+    assert clock.due(8.0, 102.5) == 101.0
+
+
+@pytest.mark.parametrize(("own", "now"), [(8.0, 104.5), (20.0, 101.0), (0.5, 101.0), (None, 101.0)])
+def test_playing_begins_anew_after_a_hole(own: float | None, now: float) -> None:
+    clock = PlayoutClock()
+    clock.due(7.0, 100.0)
+    assert clock.due(own, now) == now
+    assert clock.due(7.1, 0.0) >= now  # and never goes back

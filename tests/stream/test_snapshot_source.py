@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 
@@ -138,9 +141,21 @@ def test_every_refusal_has_its_name(serve: Serve, status: int, error: type[Strea
     assert "s3cr3t" not in str(caught.value)
 
 
-def test_a_camera_that_is_gone_is_a_failure_to_connect() -> None:
-    with pytest.raises(ConnectionFailed, match="no-such-host"):
+def test_a_failure_to_connect_says_why() -> None:
+    with pytest.raises(ConnectionFailed, match="no host of this name"):
         next(iter(SnapshotSource("http://viewer:s3cr3t@no-such-host.invalid/now.jpg")))
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        address = f"http://127.0.0.1:{gone.getsockname()[1]}/now.jpg"
+    with pytest.raises(ConnectionFailed, match="connection refused"):
+        next(iter(SnapshotSource(address)))
+
+
+def test_a_certificate_that_is_not_trusted_is_named() -> None:
+    untrusted = httpx.ConnectError("http://viewer:s3cr3t@camera/")
+    untrusted.__cause__ = ssl.SSLCertVerificationError("self-signed certificate")
+    source = SnapshotSource("https://camera/now.jpg")
+    failure = source._failure(untrusted, opening=True)
+    assert "SSL_CERT_FILE" in str(failure) and "s3cr3t" not in str(failure)
 
 
 def test_a_camera_that_keeps_silent_is_a_stall_and_comes_back(serve: Serve) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,13 @@ def test_a_look_asks_once_and_reads_the_headers_only(serve: Serve) -> None:
 def test_a_look_at_a_server_that_keeps_silent_comes_back() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert look(f"http://127.0.0.1:{silent.getsockname()[1]}/", 0.1) is None
+
+
+def test_a_look_leaves_no_secret_in_a_log(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    address = serve(answering(b"", {})).replace("://", "://viewer:s3cr3t@")
+    with caplog.at_level("DEBUG"):
+        assert look(f"{address}/live?token=s3cr3t", 20) is not None
+    assert "GET" in caplog.text and "s3cr3t" not in caplog.text
 
 
 @pytest.mark.parametrize("address", ["http://no-such-host.invalid/", "http://[", "http://127.0.0.1:99999/"])
@@ -214,3 +223,35 @@ def test_no_server_is_named_when_it_is_opened() -> None:
         next(iter(open_source(address)))
     assert "s3cr3t" not in str(caught.value)
     assert not [thread for thread in threading.enumerate() if "look" in thread.name]
+
+
+def sliding(folder: Path, window: int = 3) -> Any:
+    """A playlist that knows three pieces of a second each, and every second another three."""
+    pieces = sorted(folder.glob("*.ts"))
+    began: list[float] = []
+
+    class Sliding(answering(b"", {})):  # type: ignore[misc]
+        def do_GET(self) -> None:
+            began.append(time.monotonic())
+            first = min(int(began[-1] - began[0]), len(pieces) - window)
+            listed = "".join(f"#EXTINF:1.0,\n{piece.name}\n" for piece in pieces[first : first + window])
+            head = f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{first}\n"
+            self.send_response(200)
+            self.end_headers()
+            is_playlist = self.path.endswith(".m3u8")
+            self.wfile.write((head + listed).encode() if is_playlist else (folder / self.path[1:]).read_bytes())
+
+    return Sliding
+
+
+def test_a_camera_that_sends_pieces_is_played_evenly(
+    serve: Serve, write_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    write_video(tmp_path / "live.m3u8", count=6 * 25, container_options={"hls_time": "1", "hls_list_size": "0"})
+    source = open_source(f"{serve(sliding(tmp_path))}/live.m3u8")
+    assert source.live
+    frames = iter(source)
+    seen = [next(frames) for _ in range(45)]
+    source.close()
+    assert [b.pts - a.pts for a, b in pairwise(seen)] == pytest.approx([1 / 25] * 44, abs=0.002)
+    assert all(frame.pts <= frame.captured for frame in seen)
