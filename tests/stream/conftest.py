@@ -172,3 +172,16 @@ def mjpeg() -> Iterator[str]:
 def grumpy() -> Iterator[str]:
     with serving(Grumpy) as address:
         yield address
+
+
+@pytest.fixture
+def shows_nothing() -> Callable[..., None]:
+    """Fails if "s3cr3t" is anywhere in the error, in those that a traceback would print with it, or in the texts."""
+
+    def check(error: BaseException | None, *texts: str) -> None:
+        assert not any("s3cr3t" in text for text in texts)
+        while error is not None:
+            assert "s3cr3t" not in str(error) and "s3cr3t" not in repr(error)
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+    return check
