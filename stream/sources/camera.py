@@ -12,7 +12,8 @@ import av
 
 from stream.errors import ConnectionFailed, SourceNotFound, SourceUnreadable, Stalled, StreamError
 from stream.frame import Frame
-from stream.sources.decoding import ArrivalClock, own_time, pictures, to_pixels, video_track
+from stream.sources.clocks import ArrivalClock
+from stream.sources.decoding import AS_A_PLAYER, Decoding, decode_at_once, pictures, video_track
 from stream.sources.detached import Detached, Ended, OutOfTime
 
 FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
@@ -37,6 +38,7 @@ class CameraSource:
         *,
         size: tuple[int, int] | None = None,  # (height, width); None: as the camera likes
         fps: float | None = None,
+        decoding: Decoding = AS_A_PLAYER,
         read_timeout: float = 5.0,  # seconds; drivers know none, and an unplugged camera may just hang
         open: Open = open_device,
         platform: str = sys.platform,
@@ -50,6 +52,7 @@ class CameraSource:
         self._devices = devices
         self._open_device = open
         self._read_timeout = read_timeout
+        self._decoding = decoding
         self._options = {}
         if size is not None:
             self._options["video_size"] = f"{size[1]}x{size[0]}"
@@ -88,13 +91,14 @@ class CameraSource:
             with self._open_device(self._device, self._kind, dict(self._options)) as container:
                 track = video_track(container, self.name)
                 self.codec = track.codec_context.name
+                decode_at_once(track)
                 clock = ArrivalClock()
-                for picture in pictures(container, track, self._count_corrupt):
+                for picture in pictures(container, track, self._count_corrupt, self._decoding):
                     now = time.monotonic()
                     if picture is None:
                         yield None
                     else:
-                        yield Frame(to_pixels(picture), clock.pts(own_time(picture), now), now, "arrival")
+                        yield picture.frame(clock.pts(picture.own, now), now, "arrival")
         except (OSError, av.error.FFmpegError) as error:
             raise self._failure(error) from None
 

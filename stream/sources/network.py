@@ -25,7 +25,8 @@ from stream.errors import (
     StreamError,
 )
 from stream.frame import Frame
-from stream.sources.decoding import ArrivalClock, FileClock, own_time, pictures, to_pixels, video_track
+from stream.sources.clocks import ArrivalClock
+from stream.sources.decoding import AS_A_PLAYER, Decoded, Decoding, decode_at_once, file_clock, pictures, video_track
 from stream.sources.detached import Detached, Ended, OutOfTime
 from stream.sources.redaction import redact
 
@@ -57,6 +58,7 @@ class NetworkSource:
         open_timeout: float = 10.0,  # seconds until the stream is described
         read_timeout: float = 5.0,  # seconds without any data
         live: bool | None = None,
+        decoding: Decoding = AS_A_PLAYER,
     ) -> None:
         if transport not in ("tcp", "udp"):
             raise ValueError(f"transport {transport!r}: known are 'tcp' and 'udp'.")
@@ -66,6 +68,7 @@ class NetworkSource:
         self.corrupt = 0  # pieces of data that could not be decoded
         self._address = address
         self._transport = transport
+        self._decoding = decoding
         self._open_timeout = open_timeout
         self._read_timeout = read_timeout
         self._closed = threading.Event()
@@ -126,11 +129,13 @@ class NetworkSource:
             with self._open() as container:
                 track = video_track(container, self.name)
                 self.codec = track.codec_context.name
-                # By slice: threads by frame would hold back as many frames as there are cores.
-                track.thread_type = "SLICE" if self.live else "AUTO"
+                if self.live:
+                    decode_at_once(track)
+                else:
+                    track.thread_type = "AUTO"
                 stamp = self._clock(container, track)
                 yield None
-                for picture in pictures(container, track, self._count_corrupt):
+                for picture in pictures(container, track, self._count_corrupt, self._decoding):
                     yield None if picture is None else stamp(picture)
         except av.error.FFmpegError as error:
             raise self._failure(error, opening=False) from None
@@ -158,22 +163,22 @@ class NetworkSource:
             }
         return {"probesize": "500000", "analyzeduration": "500000", "protocol_whitelist": HTTP_PROTOCOLS}
 
-    def _clock(self, container: av.container.InputContainer, track: av.VideoStream) -> Callable[[av.VideoFrame], Frame]:
-        from_start = FileClock(track)
+    def _clock(self, container: av.container.InputContainer, track: av.VideoStream) -> Callable[[Decoded], Frame]:
+        from_start = file_clock(container, track)
         arrival = ArrivalClock()
         start = time.monotonic()
 
-        def recorded(picture: av.VideoFrame) -> Frame:
-            return Frame(to_pixels(picture), from_start.pts(own_time(picture)), time.monotonic(), "file")
+        def recorded(picture: Decoded) -> Frame:
+            return picture.frame(from_start.pts(picture.own), time.monotonic(), "file")
 
-        def played(picture: av.VideoFrame) -> Frame:
-            pts = start + from_start.pts(own_time(picture))
+        def played(picture: Decoded) -> Frame:
+            pts = start + from_start.pts(picture.own)
             self._closed.wait(pts - time.monotonic())
-            return Frame(to_pixels(picture), pts, time.monotonic(), "arrival")
+            return picture.frame(pts, time.monotonic(), "arrival")
 
-        def arrived(picture: av.VideoFrame) -> Frame:
+        def arrived(picture: Decoded) -> Frame:
             now = time.monotonic()
-            return Frame(to_pixels(picture), arrival.pts(own_time(picture), now), now, "arrival")
+            return picture.frame(arrival.pts(picture.own, now), now, "arrival")
 
         if not self.live:
             return recorded
