@@ -55,6 +55,7 @@ class Damage:
         self._now = None if packet.dts is None else float(packet.dts * packet.time_base)
         self._judge(packet, is_complete=self._numbers.follows(bytes(memoryview(packet)[:LOOKED_AT])))
         if packet.pts is not None:
+            self._sent.pop(packet.pts, None)  # of a recording before this one in the same file
             self._sent[packet.pts] = _Sent(packet.is_keyframe, self._is_damaged or self._is_older(packet.pts))
         if len(self._sent) > ON_THE_WAY:
             del self._sent[next(iter(self._sent))]
