@@ -48,6 +48,7 @@ class RtspServer:
         self.clip = Clip.read(clip)
         self.loop = loop
         self.login = Login(user, password or "", auth) if user else None
+        self.lost_every = 0  # every so many packets of pictures one is lost on its way; 0: none
         self.flowing = threading.Event()  # cleared: connected, but nothing is sent
         self.flowing.set()
         self._host, self._port = host, port
@@ -94,6 +95,10 @@ class RtspServer:
     def resume(self) -> None:
         """Goes on where `stall` began; the times say how long it was."""
         self.flowing.set()
+
+    def lose(self, every: int) -> None:
+        """Every so many packets of pictures one is lost, as on a bad line; 0: none any more."""
+        self.lost_every = every
 
     def drop(self) -> None:
         """Closes every connection at once."""
@@ -240,6 +245,10 @@ class _Viewer:
         self._wait_while_stalled()
         return time.monotonic() - began
 
+    def _is_lost(self, number: int) -> bool:
+        every = self._server.lost_every
+        return every > 0 and number % every == 0
+
     def _rounds(self) -> Iterator[Clip]:
         yield self._server.clip
         while self._server.loop:
@@ -292,7 +301,7 @@ class _Viewer:
         if self._transport is None:
             return "455 Method Not Valid in This State", {}, ""
         if self._playback is None:
-            self._playback = Playback(self._transport, self._rounds(), self._closed, self._hold)
+            self._playback = Playback(self._transport, self._rounds(), self._closed, self._hold, self._is_lost)
         track = f"{request.url.rstrip('/')}/track0"
         headers = {
             "Session": self._session,

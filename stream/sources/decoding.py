@@ -7,7 +7,7 @@ again, waits until somebody looks. Knows PyAV. Knows no address, no network, no 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import av
 from av.format import Flags
@@ -41,7 +41,7 @@ class Decoded:
     picture: LazyPicture
     own: float | None  # seconds by the clock of whoever made it
     duration: float  # seconds it is shown; 0 where nobody says
-    damaged: bool
+    damaged: bool = False
 
     def frame(self, pts: float, captured: float, clock: Clock) -> Frame:
         return Frame(self.picture, pts, captured, clock, self.damaged, self.duration)
@@ -88,7 +88,7 @@ def pictures(
     What cannot be decoded is told to `on_corrupt` and passed over, decoders recover at the next keyframe.
     """
     context = track.codec_context
-    damage = Damage(FrameNumbers(context.extradata) if context.name == "h264" else NoNumbers())
+    damage: Damage[Decoded] = Damage(FrameNumbers(context.extradata) if context.name == "h264" else NoNumbers())
     player = Player(track, how.deinterlace)
     for packet in container.demux(track):
         damage.send(packet)
@@ -99,10 +99,14 @@ def pictures(
             damage.fail()
             decoded = []
         for picture in decoded:
-            is_damaged = damage.is_damaged(picture) and not how.keep_damaged
-            yield Decoded(player.show(picture), own_time(picture), _duration(picture), is_damaged)
-        if not decoded:
-            yield None
+            damage.come_out(picture, Decoded(player.show(picture), own_time(picture), _duration(picture)))
+        settled = [_judged(made, how, is_damaged) for made, is_damaged in damage.settled()]
+        yield from settled or (None,)
+    yield from (_judged(made, how, is_damaged) for made, is_damaged in damage.settled(at_the_end=True))
+
+
+def _judged(made: Decoded, how: Decoding, is_damaged: bool) -> Decoded:
+    return replace(made, damaged=True) if is_damaged and not how.keep_damaged else made
 
 
 def own_time(picture: av.VideoFrame) -> float | None:
