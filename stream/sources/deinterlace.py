@@ -13,24 +13,26 @@ from av.filter import Graph
 
 
 def deinterlaced(picture: av.VideoFrame, before: av.VideoFrame | None) -> av.VideoFrame:
-    """`picture` at the time of its first half; `before` is the one decoded before it."""
-    graph = Graph()
-    source = graph.add_buffer(
-        width=picture.width,
-        height=picture.height,
-        format=picture.format,
-        time_base=picture.time_base,
-    )
-    bwdif, sink = graph.add("bwdif", "mode=send_frame:deint=all"), graph.add("buffersink")
-    source.link_to(bwdif)
-    bwdif.link_to(sink)
-    graph.configure()
+    """`picture` at the time of its first half; alone, every second row of it. `before` is the one before it."""
+    if before is None or not _is_alike(before, picture):
+        return _filtered("separatefields", "", [picture], which=0)
     # A picture comes out when its successor goes in: the picture itself stands in for it.
-    neighbours = before if before is not None and _is_alike(before, picture) else picture
-    for each in (neighbours, picture, picture):
-        graph.push(each)
-    graph.vpull()  # the one before
-    return graph.vpull()
+    return _filtered("bwdif", "mode=send_frame:deint=all", [before, picture, picture], which=1)
+
+
+def _filtered(name: str, options: str, pictures: list[av.VideoFrame], which: int) -> av.VideoFrame:
+    """What comes out of a filter of FFmpeg as number `which`, from 0."""
+    graph, newest = Graph(), pictures[-1]
+    source = graph.add_buffer(
+        width=newest.width, height=newest.height, format=newest.format, time_base=newest.time_base
+    )
+    works, sink = graph.add(name, options), graph.add("buffersink")
+    source.link_to(works)
+    works.link_to(sink)
+    graph.configure()
+    for picture in pictures:
+        graph.push(picture)
+    return [graph.vpull() for _ in range(which + 1)][which]
 
 
 def _is_alike(one: av.VideoFrame, other: av.VideoFrame) -> bool:

@@ -21,13 +21,13 @@ class Player:
     def __init__(self, track: av.VideoStream, deinterlace: bool) -> None:
         self._aspect = _PixelAspect(track)
         self._deinterlace = deinterlace
-        self._before: av.VideoFrame | None = None  # kept for its neighbour only
+        self._before: av.VideoFrame | None = None
 
     def show(self, picture: av.VideoFrame) -> LazyPicture:
         size = square(picture.height, picture.width, self._aspect.now())
         orientation = _orientation(picture)
-        before, woven = self._before, self._deinterlace and picture.interlaced_frame
-        self._before = picture if woven else None
+        woven = self._deinterlace and picture.interlaced_frame
+        before, self._before = self._before if woven else None, picture
 
         def convert() -> Pixels:
             whole = deinterlaced(picture, before) if woven else picture
