@@ -77,6 +77,17 @@ def test_two_recordings_in_one_file_are_one_video(
     assert sampled == [2, 2, 2, 2]
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_screen_that_stands_still_for_half_a_minute_is_watched_all_the_time(
+    tmp_path: Path, film: Film, shade: Shade, suffix: str
+) -> None:
+    times = [0, 1, 2, 750, 751, 752]
+    path = film(tmp_path / f"screen.{suffix}", [shade(index) for index in range(6)], times=times)
+    made = list(groups(FileSource(path), 1.0, (28, 28)))
+    assert [group.index for group in made] == list(range(16))
+    assert [group.num_frames for group in made] == [1] + [0] * 14 + [1]
+
+
 def test_a_video_that_tells_no_rate_is_stepped_as_most_are() -> None:
     container: Any = SimpleNamespace(format=SimpleNamespace(flags=0))
     track: Any = SimpleNamespace(average_rate=None)
