@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import av
-from av.format import Flags
 from av.stream import Disposition
 
 from stream.errors import NoVideo, SourceUnreadable
@@ -20,6 +19,7 @@ from stream.sources.damage import Damage, NoNumbers
 from stream.sources.h264 import FrameNumbers
 from stream.sources.player import Player
 
+MAY_JUMP = 0x0200  # FFmpeg's AVFMT_TS_DISCONT: times may go on anywhere, as in MPEG-TS
 FALLBACK_FPS = 25.0  # where a file tells neither times nor a rate
 
 
@@ -73,7 +73,7 @@ def decode_at_once(track: av.VideoStream) -> None:
 
 
 def file_clock(container: av.container.InputContainer, track: av.VideoStream) -> FileClock:
-    jumps = bool(container.format.flags & Flags.ts_discont.value)
+    jumps = bool(container.format.flags & MAY_JUMP)
     return FileClock(1 / float(track.average_rate or FALLBACK_FPS), jumps=jumps)
 
 

@@ -6,6 +6,7 @@ Nothing is converted before somebody looks. Knows PyAV's pictures. Knows no file
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -53,8 +54,8 @@ class _PixelAspect:
 
 def _orientation(picture: av.VideoFrame) -> Orientation:
     """Phones write pictures lying on their side and say so."""
-    matrix = picture.side_data.get("DISPLAYMATRIX")
-    return Orientation() if matrix is None else Orientation.of_matrix(bytes(matrix))
+    told: Any = picture.side_data  # PyAV declares only one of its kinds
+    return Orientation.of_matrix(bytes(told["DISPLAYMATRIX"])) if "DISPLAYMATRIX" in told else Orientation()
 
 
 def _to_rgb(picture: av.VideoFrame, size: tuple[int, int]) -> Pixels:
