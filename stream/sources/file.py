@@ -103,7 +103,7 @@ class FileSource:
         if num_frames < COMPLETE * expected:
             log.warning("%s ends after %d of %d frames: the file is cut off", self.name, num_frames, expected)
         if self.clock_restarts:
-            log.warning("%s: its time begins again %d times; it is read as one video", self.name, self.clock_restarts)
+            log.warning("%s: its clock starts again (%d x); it is read as one video", self.name, self.clock_restarts)
         if self.corrupt:
             log.warning("%s: %d pieces of data could not be decoded", self.name, self.corrupt)
 

@@ -66,6 +66,7 @@ class NetworkSource:
         self.live = is_live(address) if live is None else live
         self.codec = ""
         self.corrupt = 0  # pieces of data that could not be decoded
+        self.clock_restarts = 0  # of a recording: how often its own time began again
         self._address = address
         self._transport = transport
         self._decoding = decoding
@@ -168,11 +169,16 @@ class NetworkSource:
         arrival = ArrivalClock()
         start = time.monotonic()
 
+        def from_first(picture: Decoded) -> float:
+            pts = from_start.pts(picture.own)
+            self.clock_restarts = from_start.restarts
+            return pts
+
         def recorded(picture: Decoded) -> Frame:
-            return picture.frame(from_start.pts(picture.own), time.monotonic(), "file")
+            return picture.frame(from_first(picture), time.monotonic(), "file")
 
         def played(picture: Decoded) -> Frame:
-            pts = start + from_start.pts(picture.own)
+            pts = start + from_first(picture)
             self._closed.wait(pts - time.monotonic())
             return picture.frame(pts, time.monotonic(), "arrival")
 

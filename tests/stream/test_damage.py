@@ -10,6 +10,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream.frame import Frame, Pixels
 from stream.rtsp_server import RtspServer
@@ -196,3 +198,12 @@ def test_what_is_no_bitstream_is_taken_for_complete() -> None:
         assert numbers.follows(b"")
         assert numbers.follows(b"\0\0\1\x65")
         assert numbers.follows(bytes(range(256)))
+
+
+@given(st.binary(max_size=80), st.lists(st.binary(max_size=80), max_size=4))
+def test_whatever_comes_the_numbers_are_read_or_passed_over(extradata: bytes, packets: list[bytes]) -> None:
+    for start in (b"", b"\x01\x64\x00\x1f\xff\xe1\x00\x20\x67", b"\0\0\1\x67\x64"):
+        numbers = FrameNumbers(start + extradata)
+        for packet in packets:
+            assert numbers.follows(b"\0\0\1\x67" + packet) in (True, False)
+            assert numbers.follows(b"\0\0\1\x41" + packet) in (True, False)

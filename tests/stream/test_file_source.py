@@ -72,7 +72,7 @@ def test_two_recordings_in_one_file_are_one_video(
     pts = [frame.pts for frame in source]
     assert pts == pytest.approx([index / FPS for index in range(4 * FPS)], abs=1e-3)
     assert source.clock_restarts == 1
-    assert "begins again 1 times" in caplog.text
+    assert "clock starts again (1 x)" in caplog.text
     sampled = [group.num_frames for group in groups(source, 2.0, (28, 28))]
     assert sampled == [2, 2, 2, 2]
 
