@@ -182,6 +182,8 @@ class Session:
             sink_errors=self._sinks.errors,
             resolution_changes=counts.resolution_changes,
             reconnects=int(getattr(self._source, "reconnects", 0)),
+            clock_restarts=int(getattr(self._source, "clock_restarts", 0)),
+            video_seconds=round(self._sampler.seconds, 3),
             age_p50=percentile(ages, 50),
             age_p99=percentile(ages, 99),
             seconds=self._seconds(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,17 +31,32 @@ Live = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON lines for a program instead of text for people")]
+KeepDamaged = Annotated[bool, typer.Option("--keep-damaged", help="look at pictures of which data was lost, too")]
+Deinterlace = Annotated[bool, typer.Option(help="mend interlaced pictures, where the video says it has them")]
 Seconds = Annotated[float | None, typer.Option(help="stop after so many seconds")]
 
 
-def open_address(source: str, transport: Transport, live: bool | None = None, fps: float = 2.0) -> Source:
-    """`fps` is how often a camera that gives single pictures is asked. Raises ValueError for senseless options."""
-    from stream.sources.address import open_source
+def open_address(
+    source: str,
+    transport: Transport,
+    live: bool | None = None,
+    *,
+    fps: float = 2.0,  # how often a camera that gives single pictures is asked
+    keep_damaged: bool = False,
+    deinterlace: bool = True,
+) -> Source:
+    """Raises ValueError for options that mean nothing to this source."""
+    from stream.sources.address import open_source, parse
+    from stream.sources.decoding import Decoding
 
-    is_rtsp = source.lower().startswith(("rtsp:", "rtsps:"))
-    is_web = source.lower().startswith(("http:", "https:"))
-    if live is not None and not (is_rtsp or is_web):
+    scheme = parse(source).scheme
+    options: dict[str, Any] = {}
+    if scheme in ("rtsp", "rtsps"):
+        options |= {"transport": transport.value, "live": live}
+    elif scheme in ("http", "https"):
+        options |= {"live": live, "poll_fps": fps}
+    elif live is not None:
         raise ValueError("--live and --recording are for addresses on the network; what this is, is known.")
-    if is_rtsp:
-        return open_source(source, transport=transport.value, live=live)
-    return open_source(source, live=live, poll_fps=fps) if is_web else open_source(source)
+    if scheme not in ("folder", "synthetic"):  # there nothing is decoded
+        options["decoding"] = Decoding(keep_damaged=keep_damaged, deinterlace=deinterlace)
+    return open_source(source, **options)

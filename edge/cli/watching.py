@@ -13,7 +13,21 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from edge.cli.options import AsJson, Device, Dtype, Fps, Live, MaxPixels, Model, Rtsp, Seconds, Transport, open_address
+from edge.cli.options import (
+    AsJson,
+    Deinterlace,
+    Device,
+    Dtype,
+    Fps,
+    KeepDamaged,
+    Live,
+    MaxPixels,
+    Model,
+    Rtsp,
+    Seconds,
+    Transport,
+    open_address,
+)
 from edge.cli.terminal import DEMO_FAILED, complain, exit_code, load, notes, options_checked, tell
 from edge.errors import EdgeError
 from edge.media.limits import LOOKED_AT
@@ -40,6 +54,8 @@ def watch(
     max_pixels: MaxPixels = LOOKED_AT,
     transport: Rtsp = Transport.tcp,
     live: Live = None,
+    keep_damaged: KeepDamaged = False,
+    deinterlace: Deinterlace = True,
     device: Device = "auto",
     dtype: Dtype = "auto",
     as_json: AsJson = False,
@@ -49,7 +65,7 @@ def watch(
 
     with options_checked():
         tasks = make_tasks(describe, ground, ask)
-        camera = open_address(source, transport, live, fps)
+        camera = open_address(source, transport, live, fps=fps, keep_damaged=keep_damaged, deinterlace=deinterlace)
     engine = load(model, device, dtype)
     sinks = make_sinks(as_json=as_json, out=out, overlay=overlay)
     with options_checked():

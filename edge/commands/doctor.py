@@ -23,7 +23,7 @@ def source_report(source: Source) -> dict[str, Any]:
     seen: list[_Seen] = []
     try:
         for frame in source:
-            seen.append(_Seen(frame.pixels.shape[1], frame.pixels.shape[0], frame.pts, frame.captured, frame.clock))
+            seen.append(_Seen(frame.shape[1], frame.shape[0], frame.pts, frame.captured, frame.clock))
             if len(seen) == 1:
                 enough.start()
             if len(seen) == FRAMES:

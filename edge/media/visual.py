@@ -153,7 +153,7 @@ def _frames(address: str, start: float, end: float) -> Generator[Frame]:
         for frame in source:
             if frame.pts > end:
                 return
-            if frame.pts >= start:
+            if frame.pts >= start and not frame.damaged:
                 yield frame
 
 

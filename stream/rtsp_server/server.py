@@ -52,6 +52,7 @@ class RtspServer:
         self.transports = frozenset(transports)
         self.join = join
         self.login = Login(user, password or "", auth) if user else None
+        self.lost_every = 0  # every so many packets of pictures one is lost on its way; 0: none
         self.flowing = threading.Event()  # cleared: connected, but nothing is sent
         self.flowing.set()
         self._host, self._port = host, port
@@ -99,6 +100,10 @@ class RtspServer:
     def resume(self) -> None:
         """Goes on where `stall` began; the times say how long it was."""
         self.flowing.set()
+
+    def lose(self, every: int) -> None:
+        """Every so many packets of pictures one is lost, as on a bad line; 0: none any more."""
+        self.lost_every = every
 
     def drop(self) -> None:
         """Closes every connection at once."""
@@ -248,6 +253,10 @@ class _Viewer:
         self._wait_while_stalled()
         return time.monotonic() - began
 
+    def _is_lost(self, number: int) -> bool:
+        every = self._server.lost_every
+        return every > 0 and number % every == 0
+
     def _rounds(self) -> Iterator[Clip]:
         yield self._server.clip.after(self._server.join)
         while self._server.loop:
@@ -304,7 +313,7 @@ class _Viewer:
         if self._transport is None:
             return "455 Method Not Valid in This State", {}, ""
         if self._playback is None:
-            self._playback = Playback(self._transport, self._rounds(), self._closed, self._hold)
+            self._playback = Playback(self._transport, self._rounds(), self._closed, self._hold, self._is_lost)
         track = f"{request.url.rstrip('/')}/track0"
         headers = {
             "Session": self._session,

@@ -12,6 +12,7 @@ from stream.errors import ConnectionFailed, SourceNotFound, SourceUnreadable, St
 from stream.frame import Frame
 from stream.sources.connection import Connection, Progress
 from stream.sources.container import ContainerReader, Stamp, arrival_stamps
+from stream.sources.decoding import AS_A_PLAYER, Decoding, decode_at_once
 
 FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 
@@ -35,6 +36,7 @@ class CameraSource:
         *,
         size: tuple[int, int] | None = None,  # (height, width); None: as the camera likes
         fps: float | None = None,
+        decoding: Decoding = AS_A_PLAYER,
         read_timeout: float = 5.0,  # seconds; drivers know none, and an unplugged camera may just hang
         open: Open = open_device,
         platform: str = sys.platform,
@@ -51,7 +53,7 @@ class CameraSource:
             self._options["video_size"] = f"{size[1]}x{size[0]}"
         if fps is not None:
             self._options["framerate"] = f"{fps:g}"
-        self._reader = ContainerReader(self.name, self._open, self._stamps, self._failure, self._heard)
+        self._reader = ContainerReader(self.name, self._open, self._stamps, self._failure, self._heard, decoding)
         self._connection = Connection(
             self.name, self._reader.read, self._too_late, open_timeout=read_timeout, read_timeout=read_timeout
         )
@@ -80,6 +82,7 @@ class CameraSource:
         return self._open_device(self._device, self._kind, dict(self._options))
 
     def _stamps(self, container: av.container.InputContainer, track: av.VideoStream) -> Stamp:
+        decode_at_once(track)
         return arrival_stamps(container)
 
     def _heard(self) -> None:

@@ -14,9 +14,9 @@ import av
 from stream.errors import StreamError
 from stream.frame import Frame
 from stream.sources.arrival import ArrivalClock, PlayoutClock, has_clock
-from stream.sources.decoding import own_time, pictures, to_pixels, video_track
+from stream.sources.decoding import AS_A_PLAYER, Decoded, Decoding, pictures, video_track
 
-Stamp = Callable[[av.VideoFrame], Frame]
+Stamp = Callable[[Decoded], Frame]
 """Gives a picture its times."""
 
 
@@ -30,6 +30,7 @@ class ContainerReader:
         prepare: Callable[[av.container.InputContainer, av.VideoStream], Stamp],
         failure: Callable[[Exception, bool], StreamError],  # (what went wrong, whether it was still opening)
         on_other: Callable[[], object],  # data of another track came: sound, titles
+        decoding: Decoding = AS_A_PLAYER,
     ) -> None:
         self.codec = ""
         self.corrupt = 0  # pieces of data that could not be decoded
@@ -38,6 +39,7 @@ class ContainerReader:
         self._prepare = prepare
         self._failure = failure
         self._on_other = on_other
+        self._decoding = decoding
 
     def read(self) -> Generator[Frame | None, None, None]:
         """None first, once it is open; then frames, and None for data without a picture."""
@@ -50,7 +52,7 @@ class ContainerReader:
                 opening = False
                 yield None
                 packets: Any = _OneTrack(container, self._on_other)
-                for picture in pictures(packets, track, self._count_corrupt):
+                for picture in pictures(packets, track, self._count_corrupt, self._decoding):
                     yield None if picture is None else stamp(picture)
         except (OSError, av.error.FFmpegError) as error:
             raise self._failure(error, opening) from None
@@ -79,9 +81,9 @@ def arrival_stamps(container: av.container.InputContainer) -> Stamp:
     clock = ArrivalClock()
     believed = has_clock(container)
 
-    def stamp(picture: av.VideoFrame) -> Frame:
+    def stamp(picture: Decoded) -> Frame:
         now = time.monotonic()
-        return Frame(to_pixels(picture), clock.pts(own_time(picture) if believed else None, now), now, "arrival")
+        return picture.frame(clock.pts(picture.own if believed else None, now), now, "arrival")
 
     return stamp
 
@@ -90,10 +92,10 @@ def paced_stamps(wait: Callable[[float], object]) -> Stamp:
     """For live pictures that come in pieces: one after the other, each when it is due; `wait` takes seconds."""
     clock = PlayoutClock()
 
-    def stamp(picture: av.VideoFrame) -> Frame:
+    def stamp(picture: Decoded) -> Frame:
         now = time.monotonic()
-        due = clock.due(own_time(picture), now)
+        due = clock.due(picture.own, now)
         wait(max(0.0, due - now))
-        return Frame(to_pixels(picture), due, max(due, time.monotonic()), "arrival")
+        return picture.frame(due, max(due, time.monotonic()), "arrival")
 
     return stamp

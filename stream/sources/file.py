@@ -12,7 +12,7 @@ import av
 
 from stream.errors import NoVideo, SourceNotFound, SourceUnreadable, StreamError
 from stream.frame import Frame
-from stream.sources.decoding import FileClock, own_time, pictures, to_pixels, video_track
+from stream.sources.decoding import AS_A_PLAYER, Decoding, file_clock, pictures, video_track
 from stream.sources.picture import is_picture, read_picture
 from stream.sources.unfinished import UNFINISHED, begins_like_mp4
 
@@ -30,11 +30,13 @@ class FileSource:
 
     live = False
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, decoding: Decoding = AS_A_PLAYER) -> None:
         self._path = Path(path)
+        self._decoding = decoding
         self.name = str(path)
         self.codec = ""
         self.corrupt = 0  # pieces of data that could not be decoded, in the latest iteration
+        self.clock_restarts = 0  # how often the file's own time began again, in the latest iteration
         self._closed = threading.Event()
         self._check()
 
@@ -75,19 +77,21 @@ class FileSource:
         yield Frame(read_picture(self._path), 0.0, time.monotonic(), "file")
 
     def _video(self) -> Iterator[Frame]:
-        self.corrupt = 0
+        self.corrupt = self.clock_restarts = 0
         num_frames = expected = 0
         with self._open() as container:
             track = video_track(container, self.name)
             self.codec = track.codec_context.name
             track.thread_type = "AUTO"  # by frame too: nobody waits for the newest one
-            clock = FileClock(track)
+            clock = file_clock(container, track)
             expected = track.frames  # 0 where the file does not say
             try:
-                for picture in pictures(container, track, self._count_corrupt):
+                for picture in pictures(container, track, self._count_corrupt, self._decoding):
                     if picture is not None:
                         num_frames += 1
-                        yield Frame(to_pixels(picture), clock.pts(own_time(picture)), time.monotonic(), "file")
+                        pts = clock.pts(picture.own)
+                        self.clock_restarts = clock.restarts
+                        yield picture.frame(pts, time.monotonic(), "file")
             except av.error.FFmpegError as error:
                 if not num_frames:
                     raise self._unreadable(error) from None
@@ -99,6 +103,8 @@ class FileSource:
             raise NoVideo(f"{self.name}: not one picture in it could be decoded.")
         if num_frames < COMPLETE * expected:
             log.warning("%s ends after %d of %d frames: the file is cut off", self.name, num_frames, expected)
+        if self.clock_restarts:
+            log.warning("%s: its clock starts again (%d x); it is read as one video", self.name, self.clock_restarts)
         if self.corrupt:
             log.warning("%s: %d pieces of data could not be decoded", self.name, self.corrupt)
 

@@ -25,9 +25,10 @@ from stream.errors import (
 )
 from stream.frame import Frame
 from stream.sources.challenge import wants_unknown_digest
+from stream.sources.clocks import FileClock
 from stream.sources.connection import Connection, Progress
 from stream.sources.container import ContainerReader, Stamp, arrival_stamps, paced_stamps
-from stream.sources.decoding import FileClock, own_time, to_pixels
+from stream.sources.decoding import AS_A_PLAYER, Decoded, Decoding, decode_at_once, file_clock
 from stream.sources.redaction import redact
 from stream.sources.unfinished import UNFINISHED, begins_like_mp4
 from stream.sources.web_look import first_bytes
@@ -61,18 +62,20 @@ class NetworkSource:
         open_timeout: float = 10.0,  # seconds until the stream is described
         read_timeout: float = 5.0,  # seconds without any data
         live: bool | None = None,
+        decoding: Decoding = AS_A_PLAYER,
     ) -> None:
         if transport not in ("tcp", "udp"):
             raise ValueError(f"transport {transport!r}: known are 'tcp' and 'udp'.")
         self.name = redact(address)
         self.live = live is not False
+        self.clock_restarts = 0  # of a recording: how often its own time began again
         self._is_rtsp = address.lower().startswith("rtsp")
         self._may_have_an_end = live is None and not self._is_rtsp
         self._address = address
         self._transport = transport
         self._open_timeout = open_timeout
         self._read_timeout = read_timeout
-        self._reader = ContainerReader(self.name, self._open, self._stamps, self._failure, self._heard)
+        self._reader = ContainerReader(self.name, self._open, self._stamps, self._failure, self._heard, decoding)
         self._connection = Connection(
             self.name,
             self._reader.read,
@@ -128,32 +131,37 @@ class NetworkSource:
         return {"probesize": "500000", "analyzeduration": "500000", "protocol_whitelist": HTTP_PROTOCOLS}
 
     def _stamps(self, container: av.container.InputContainer, track: av.VideoStream) -> Stamp:
-        # By slice: threads by frame would hold back as many frames as there are cores.
-        track.thread_type = "SLICE" if self.live else "AUTO"
         if not self.live:
-            return self._recorded(FileClock(track))
+            track.thread_type = "AUTO"
+            return self._recorded(file_clock(container, track))
+        decode_at_once(track)
         if not self._may_have_an_end or container.duration is None:
             in_pieces = container.format.name == "hls"
             return paced_stamps(self._connection.closed.wait) if in_pieces else arrival_stamps(container)
         self.live = False
         log.info("%s is a recording: it plays once, at its own speed", self.name)
-        return self._played(FileClock(track))
+        return self._played(file_clock(container, track))
 
     def _recorded(self, clock: FileClock) -> Stamp:
-        def stamp(picture: av.VideoFrame) -> Frame:
-            return Frame(to_pixels(picture), clock.pts(own_time(picture)), time.monotonic(), "file")
+        def stamp(picture: Decoded) -> Frame:
+            return picture.frame(self._from_first(clock, picture), time.monotonic(), "file")
 
         return stamp
 
     def _played(self, clock: FileClock) -> Stamp:
         start = time.monotonic()
 
-        def stamp(picture: av.VideoFrame) -> Frame:
-            pts = start + clock.pts(own_time(picture))
-            self._connection.closed.wait(pts - time.monotonic())
-            return Frame(to_pixels(picture), pts, time.monotonic(), "arrival")
+        def stamp(picture: Decoded) -> Frame:
+            pts = start + self._from_first(clock, picture)
+            self._connection.closed.wait(max(0.0, pts - time.monotonic()))
+            return picture.frame(pts, time.monotonic(), "arrival")
 
         return stamp
+
+    def _from_first(self, clock: FileClock, picture: Decoded) -> float:
+        pts = clock.pts(picture.own)
+        self.clock_restarts = clock.restarts
+        return pts
 
     def _heard(self) -> None:
         self._connection.heard()

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from stream.frame import Frame
 from stream.sources.connection import Progress
+from stream.sources.decoding import AS_A_PLAYER, Decoding
 from stream.sources.network import NetworkSource
 from stream.sources.redaction import redact
 from stream.sources.snapshot import SnapshotSource
@@ -38,6 +39,7 @@ class WebSource:
         poll_fps: float = 2.0,  # pictures a second asked of a camera that gives single ones
         open_timeout: float = 10.0,  # seconds until the stream is described
         read_timeout: float = 5.0,  # seconds without any data
+        decoding: Decoding = AS_A_PLAYER,  # of a stream
     ) -> None:
         self.name = redact(address)
         found = None if live is False else look(address, min(open_timeout, LOOK))
@@ -51,7 +53,12 @@ class WebSource:
         else:
             known = is_live(address, found) if live is None else live
             self.again = partial(
-                NetworkSource, address, live=known, open_timeout=open_timeout, read_timeout=read_timeout
+                NetworkSource,
+                address,
+                live=known,
+                open_timeout=open_timeout,
+                read_timeout=read_timeout,
+                decoding=decoding,
             )
         self._source = self.again()
 
@@ -62,6 +69,11 @@ class WebSource:
     @property
     def codec(self) -> str:
         return self._source.codec
+
+    @property
+    def clock_restarts(self) -> int:
+        """Of a recording: how often its own time began again."""
+        return getattr(self._source, "clock_restarts", 0)
 
     @property
     def progress(self) -> Progress:

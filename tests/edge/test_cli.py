@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import av
 import pytest
 
 from edge import cli
@@ -59,6 +60,29 @@ def test_watch_gives_events_and_a_summary_last(
     assert [json.loads(line) for line in out.read_text().splitlines()] == events
     assert [Event.from_dict(event).to_dict() for event in events] == events
     assert overlay.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("flags", "is_dropped"), [((), True), (("--keep-damaged", "--no-deinterlace"), False)])
+def test_watch_passes_over_damaged_pictures_unless_asked_to_keep_them(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    clip: Path,
+    tmp_path: Path,
+    flags: tuple[str, ...],
+    is_dropped: bool,
+) -> None:
+    spoilt = tmp_path / "spoilt.mp4"
+    with av.open(str(clip)) as given, av.open(str(spoilt), "w") as left:
+        stream = given.streams.video[0]
+        out = left.add_stream_from_template(stream)
+        for index, packet in enumerate(given.demux(stream)):
+            if packet.size and index != 15:  # no keyframe: what follows refers to it
+                packet.stream = out
+                left.mux(packet)
+    assert run(monkeypatch, "watch", spoilt, "--json", *flags) == 0
+    summary = lines(capsys.readouterr().out)[-1]
+    assert summary["received"] == 40
+    assert ("damaged" in summary["dropped"]) == is_dropped
 
 
 def test_watch_over_rtsp_hides_the_password(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from functools import partial
@@ -49,6 +49,31 @@ def _write_video(
     return path
 
 
+def _film(
+    path: Path,
+    pictures: Sequence[Pixels],
+    *,
+    times: Sequence[int] | None = None,  # in frames; one after the other by default
+    fps: int = FPS,
+    codec: str = "libx264",
+    options: dict[str, str] | None = None,
+    aspect: Fraction | None = None,  # width over height of a pixel
+) -> Path:
+    """Pictures of one size into a file."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=fps, options={"g": "25", "bf": "0", **(options or {})})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        if aspect is not None:
+            stream.sample_aspect_ratio = aspect
+        for time, pixels in zip(times or range(len(pictures)), pictures, strict=True):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = time, Fraction(1, fps)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
 def write_sound(path: Path) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
@@ -67,6 +92,11 @@ def shade() -> Callable[..., Pixels]:
 @pytest.fixture(scope="session")
 def write_video() -> Callable[..., Path]:
     return _write_video
+
+
+@pytest.fixture(scope="session")
+def film() -> Callable[..., Path]:
+    return _film
 
 
 @pytest.fixture(scope="session")

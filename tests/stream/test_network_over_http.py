@@ -32,6 +32,14 @@ def test_a_recording_on_the_web_is_read_to_its_end(web: str) -> None:
     assert {frame.clock for frame in frames} == {"file"}
 
 
+def test_a_recording_on_the_web_whose_clock_starts_again_goes_on(web: str, media: Path) -> None:
+    (media / "joined.mpg").write_bytes((media / "segment.ts").read_bytes() * 2)
+    source = NetworkSource(f"{web}/joined.mpg", live=False)
+    times = [frame.pts for frame in source]
+    assert times == pytest.approx([index / 25 for index in range(50)], abs=1e-3)
+    assert source.clock_restarts == 1
+
+
 def test_a_recording_that_nobody_recognizes_plays_once_at_its_own_speed(web: str) -> None:
     source = Reconnecting(lambda: NetworkSource(f"{web}/clip.mp4"), name="clip")
     frames = list(source)

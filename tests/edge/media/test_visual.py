@@ -208,6 +208,13 @@ def source(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FakeSource]]:
     return source
 
 
+def test_a_damaged_frame_is_no_part_of_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [Frame(picture(shade=n), n / 4, n / 4, "file", damaged=n in (2, 3)) for n in range(6)]
+    monkeypatch.setattr(media, "open_source", lambda address: FakeSource(frames, name=address))
+
+    assert shades({"nframes": 4}) == [0, 1, 4, 5]
+
+
 def shades(part: dict) -> list[int]:
     groups = load_video({"type": "video", "video": __file__, **part}, LIMITS).groups
     return [int(frame[-1, 0, 0]) for group in groups for frame in group]
