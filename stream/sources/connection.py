@@ -71,13 +71,17 @@ class Connection:
         reading = self._begin()
         if reading is None:
             return
+        goodbye = GOODBYE
         try:
             yield from self._take(reading)
         except Ended:
             return
+        except StreamError:
+            goodbye = 0.0  # there is nobody to be told, and whoever connects again is in a hurry
+            raise
         finally:
             reading.close()
-            reading.join(GOODBYE)
+            reading.join(goodbye)
 
     def heard(self) -> None:
         """Something came that is no data of the pictures, sound for example. From any thread."""

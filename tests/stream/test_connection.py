@@ -179,3 +179,49 @@ def test_a_hole_on_a_connection_that_loses_nothing_was_a_still() -> None:
 def test_what_is_not_known_to_have_stood_is_not_held(items: list[Frame | None], options: dict[str, Any]) -> None:
     frames = list(connect(script(None, *items), **options).frames())
     assert frames == [item for item in items if item is not None]
+
+
+# The end
+
+
+@pytest.mark.parametrize("by_close", [True, False])
+def test_who_stops_watching_has_said_goodbye(by_close: bool) -> None:
+    gone = threading.Event()
+
+    def read() -> Items:
+        try:
+            yield None
+            for moment in count(1):
+                yield picture(moment)
+        finally:
+            gone.set()
+
+    watched = connect(read)
+    frames = watched.frames()
+    next(frames)
+    if by_close:
+        watched.close()
+        assert list(frames) == []
+    else:
+        frames.close()  # type: ignore[attr-defined]
+    assert gone.is_set()
+
+
+def test_a_read_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GOODBYE", 0.01)
+    hanging, released = threading.Event(), threading.Event()
+
+    def read() -> Items:
+        yield None
+        yield picture(1)
+        hanging.set()
+        released.wait(LONG)
+
+    watched = connect(read)
+    frames = watched.frames()
+    next(frames)
+    assert hanging.wait(LONG)
+    watched.close()
+    assert list(frames) == []
+    assert not released.is_set()
+    released.set()
