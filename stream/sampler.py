@@ -91,7 +91,8 @@ class FrameSampler:
         self._doubled: tuple[Pixels, Pixels] | None = None  # a sample, and the group of its repetitions
         self._shape: tuple[int, ...] | None = None  # of the newest frame, at the source's own size
         self._begin: float | None = None  # pts of the first frame
-        self._end = 0.0  # pts at which the newest frame stops being shown, as far as is known
+        self._end = -math.inf  # pts at which the newest frame stops being shown, as far as is known
+        self._is_blind = False  # damaged frames have come since the newest one that was looked at
 
     @property
     def pending(self) -> int:
@@ -100,13 +101,13 @@ class FrameSampler:
 
     @property
     def seconds(self) -> float:
-        """Of video, from the first frame to the newest."""
+        """Of video, from the first frame to the end of the newest."""
         return 0.0 if self._begin is None else self._end - self._begin
 
     def push(self, frame: Frame) -> list[Group]:
         """Takes one frame; gives the groups that it finishes. Looks at its pixels only if it becomes a sample."""
         if frame.damaged:
-            self.refused = DAMAGED
+            self.refused, self._is_blind = DAMAGED, True
             return []
         size = self._fixed_size(frame)  # first: it may refuse the picture, and then nothing has changed
         slot = math.floor((frame.pts + EARLY) * self.fps)
@@ -116,6 +117,7 @@ class FrameSampler:
             sample = _Sample(resize(frame.pixels, size), frame, fresh=not frame.held)
             done += self._bridge(slot, sample)
             done += self._fill(slot, sample)
+        self._is_blind = False
         self._begin = frame.pts if self._begin is None else self._begin
         self._end = max(self._end, frame.pts + frame.duration)
         return done
@@ -163,7 +165,8 @@ class FrameSampler:
 
     def _longest_hole(self, frame: Frame) -> int:
         """Slots before this frame that may be empty."""
-        hold = self._hold if self._hold is not None else HOLD_IN_FILES if frame.clock == "file" else HOLD
+        shown = frame.clock == "file" and not self._is_blind
+        hold = self._hold if self._hold is not None else HOLD_IN_FILES if shown else HOLD
         # A hole of up to two slots can vanish between two groups with consecutive indices. It is always
         # filled, so that every gap shows in the index and every jump of the index is a gap.
         return max(2, math.floor(min(hold * self.fps, 1e9)))

@@ -181,10 +181,17 @@ def test_damaged_frames_are_no_samples_whatever_their_size_and_the_picture_befor
     assert (group.index, group.num_frames) == (0, 1)
 
 
+def test_in_a_file_no_picture_stands_in_for_a_long_run_of_damaged_ones():
+    broken = [replace(each, damaged=True) for each in film([1.0, 2.0, 29.0])]
+    made = list(groups([*film([0.0, 0.5]), *broken, *film([30.0, 30.5])], 2.0, SIZE))
+
+    assert [group.index for group in made] == [0, 30]
+
+
 def test_the_seconds_of_video_are_those_from_the_first_frame_to_the_end_of_the_newest():
     sampler = FrameSampler(2.0, SIZE)
     assert sampler.seconds == 0.0
-    for each in film([7.0, 7.5, 9.0], duration=0.5):
+    for each in film([-7.0, -6.5, -5.0], duration=0.5):
         sampler.push(each)
 
     assert sampler.seconds == 2.5
