@@ -11,6 +11,8 @@
         LoginUnsupported   it wants a kind of login that cannot be given, whatever the password
       Stalled              connected, but nothing came within the read timeout
       BadPicture           a picture that the model cannot take (one pixel, 1:300)
+      NotWatched           a question about a stream that nobody watches, not yet or no longer
+      NoPictureYet         a question about a stream of which nothing has been seen
 
 Messages carry redacted addresses only. `code` is stable, for programs.
 """
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 
 class StreamError(Exception):
-    """Any failure of a source. Shown to the user as it is, without a traceback."""
+    """Any failure of a stream. Shown to the user as it is, without a traceback."""
 
     code = "STREAM_FAILED"
 
@@ -62,3 +64,11 @@ class Stalled(StreamError):
 
 class BadPicture(StreamError):
     code = "STREAM_BAD_PICTURE"
+
+
+class NotWatched(StreamError):
+    code = "STREAM_NOT_WATCHED"
+
+
+class NoPictureYet(StreamError):
+    code = "STREAM_NO_PICTURE_YET"

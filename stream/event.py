@@ -39,7 +39,7 @@ class Event:
 
     stream: str  # name or redacted address of the source
     task: str  # name of the task that asked
-    seq: int  # counts the stream's events from 0
+    seq: int  # counts the stream's events from 0; -1: the answer to a question from outside
     groups: tuple[int, int]  # first and last group of the window, inclusive
     start: float  # seconds on the source's clock, oldest frame
     end: float  # seconds on the source's clock, newest frame

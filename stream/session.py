@@ -1,84 +1,44 @@
-"""One watched camera: groups in, events out.
+"""One watched camera as steps: groups in, events out.
 
-Declares the small Engine it needs; knows no model. Two threads: a reader brings frames from the source
-through the sampler into the mailbox; the thread that calls `run` owns the engine, asks and publishes.
+A reader thread brings groups. Whoever owns the engine opens the session, steps it and closes it: alone with
+`run`, many in turn with a `Scheduler`. Between two steps it answers questions from outside. Knows no model.
 """
 
 from __future__ import annotations
 
-import logging
 import math
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from enum import Enum, auto
 
-from stream.errors import BadPicture, StreamError
+from stream.asking import Asker, Engine
+from stream.errors import Stalled, StreamError
 from stream.event import Event
-from stream.frame import Frame, Group, Pixels, Window
-from stream.ledger import BAD_PICTURE, STOPPED, Ledger
-from stream.mailbox import Mailbox, num_frames
+from stream.frame import Group
+from stream.ledger import STOPPED
+from stream.questions import Questions
+from stream.reader import Reader
 from stream.sampler import ChooseSize, FrameSampler
 from stream.sinks import Sink
 from stream.sinks.fanout import FanOut
 from stream.sources import Source
 from stream.summary import Summary, percentile
 from stream.tasks import Task
-
-log = logging.getLogger(__name__)
+from stream.timetable import Timetable
+from stream.wakeup import Wakeup
 
 END_OF_FILE = "end of file"
 DURATION = "duration"
-
-FILE_ROOM = 2  # groups read ahead of the engine from a file
-JOIN_TIMEOUT = 2.0  # seconds; a reader wedged in a native read is left behind, it is a daemon thread
-SIGNAL_WAIT = 0.5  # seconds; a signal in the instant before a wait is handled by Python only after it
-AGES_KEPT = 10_000  # for the percentiles; a camera watched for days must not grow
-CLOSE_ENOUGH = 1e-6  # seconds; times on the grid are quotients
+DEFECT = "defect"
 
 
-class Reply(Protocol):
-    """One answer on its way: iterate for pieces of text, then read the rest."""
+class Step(Enum):
+    """What came of one step."""
 
-    def __iter__(self) -> Iterator[str]: ...
-
-    @property
-    def text(self) -> str:
-        """Everything said so far, special tokens included."""
-        ...
-
-    @property
-    def finish(self) -> str:
-        """ "stop", "length" or "loop"; valid once the iteration has ended."""
-        ...
-
-    @property
-    def probabilities(self) -> Mapping[str, float]:
-        """Probability of each of the asked `choices` as the answer's first word; they sum to 1."""
-        ...
-
-
-class Context(Protocol):
-    """What one stream has in the model's memory."""
-
-    @property
-    def window(self) -> Window | None:
-        """The groups an answer given now would speak of."""
-        ...
-
-    def append(self, group: Group) -> None:
-        """Takes the next group. After a gap in the index the window begins anew with it."""
-        ...
-
-    def answer(self, prompt: str, choices: tuple[str, ...] = (), max_tokens: int = 128) -> Reply: ...
-
-
-class Engine(Protocol):
-    name: str
-    variant: str
-
-    def open(self, max_groups: int) -> Context: ...
+    WORKED = auto()  # something was done; there may be more
+    IDLE = auto()  # nothing was to be done; `ready_at` and the wake-up given to `open` say when there is
+    ENDED = auto()  # the watching is over: close the session
 
 
 def no_text(task: Task, piece: str) -> None:
@@ -86,7 +46,11 @@ def no_text(task: Task, piece: str) -> None:
 
 
 class Session:
-    """Watches one source with one engine, asks its tasks, tells its sinks. Runs once."""
+    """Watches one source with one engine, asks its tasks, tells its sinks. Is opened once.
+
+    `open`, `step`, `answer_question` and `release` are for the thread that owns the engine, and so is `close` unless
+    `release` came before it. The rest is for any thread.
+    """
 
     def __init__(
         self,
@@ -105,42 +69,33 @@ class Session:
         on_text: Callable[[Task, str], None] = no_text,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if window < 1 or not every >= 0 or not (duration is None or duration >= 0):
-            raise ValueError(
-                f"window {window} groups, every {every} s, duration {duration} s: "
-                "a window has at least 1 group, and times are never negative."
-            )
+        if window < 1:
+            raise ValueError(f"window {window} groups: a window has at least 1 group.")
         self.name = name or source.name
-        self.ledger = Ledger(self._pending)
-        self.error: StreamError | None = None  # the source's, once it has ended the session
-        self._source = source
-        self._engine = engine
-        self._tasks = tuple(tasks)
-        self._sinks = FanOut(sinks)
-        self._window = window
-        self._every = every
-        self._duration = duration
-        self._on_text = on_text
-        self._clock = clock
-        self._sampler = FrameSampler(fps, size, choose_size=choose_size)
-        self._mailbox = Mailbox(
-            window if source.live else FILE_ROOM,
-            source.live,
-            lock=self.ledger.lock,
-            on_drop=self.ledger.drop,
+        self.error: StreamError | None = None  # what has ended the session, if not its own end
+        sampler = FrameSampler(fps, size, choose_size=choose_size)
+        self._reader = Reader(source, sampler, window, on_arrival=self._notify, clock=clock)
+        self.ledger = self._reader.ledger
+        self._sinks = FanOut(sinks, on_room=self._notify, on_unread=self.stop, clock=clock)
+        self._asker = Asker(
+            self.name,
+            engine,
+            tasks,
+            publish=self._sinks.publish,
+            on_text=on_text,
+            is_stopped=lambda: self._stop_asked,
+            clock=clock,
         )
-        self._unfinished = 0  # frames in the sampler
-        self._in_hand = 0  # frames taken from the mailbox, not yet in the context
-        self._shut = False  # after this the reader hands over nothing
+        self._questions = Questions(f"{self.name} is not watched yet. Ask once its session is open.")
+        self._window = window
+        self._timetable = Timetable(every, duration)
+        self._clock = clock
+        self._wake: Callable[[], None] = lambda: None
+        self._stop_asked = False
         self._ended: str | None = None
-        self._started: float | None = None  # monotonic seconds
+        self._started: float | None = None  # on the clock, like all that follow
+        self._stepped = -math.inf
         self._finished: float | None = None
-        self._begin: float | None = None  # pts of the first group
-        self._picture: Pixels | None = None  # newest frame in the context
-        self._answered: float | None = None  # pts of the newest frame of the newest answer
-        self._is_unanswered = False
-        self._num_events = 0
-        self._ages: deque[float] = deque(maxlen=AGES_KEPT)
 
     # The story
 
@@ -149,27 +104,188 @@ class Session:
 
         A source's error ends in `error` and in the summary; any other is a defect and is raised.
         """
-        if self._started is not None:
-            raise RuntimeError(f"The session of {self.name} has run already: open another one.")
-        self._started = self._clock()
-        reader = threading.Thread(target=self._read, name=f"reader of {self.name}", daemon=True)
+        wakeup = Wakeup()
+        self.open(wakeup.set)
         try:
-            context = self._engine.open(self._window)
-            reader.start()
-            self._watch(context)
+            while (step := self.step()) is not Step.ENDED:
+                if step is Step.IDLE:
+                    wakeup.wait(self.ready_at() - self._clock())
         finally:
-            self._shut_down(reader)
+            self.close()
         self.ledger.check()
         return self.summary()
 
+    def open(self, wake: Callable[[], None]) -> None:
+        """Begins to watch. `wake` is called, from any thread, whenever there may be something to do."""
+        if self._started is not None:
+            raise RuntimeError(f"The session of {self.name} has run already: open another one.")
+        self._started = self._clock()
+        self._timetable.start(self._started)
+        self._wake = wake
+        try:
+            self._asker.open(self._window)
+            self._reader.start()
+            self._questions.open()
+        except StreamError as error:
+            self._fail(error)
+        except BaseException:
+            self._end(DEFECT)
+            self.close()
+            raise
+
+    def step(self) -> Step:
+        """One round of the engine's work, without waiting for more of it.
+
+        Takes what waits (from a live source everything, from a file one group), asks every task if an answer is
+        due, and answers one question from outside.
+        """
+        if self._started is None:
+            raise RuntimeError(f"The session of {self.name} is not open.")
+        worked = False
+        try:
+            worked = self._round()
+            worked = self.answer_question() or worked
+        except StreamError as error:
+            self._fail(error)
+        except Exception:
+            self._end(DEFECT)
+            raise
+        self._stepped = self._clock()
+        if self._ended is not None:
+            return Step.ENDED
+        return Step.WORKED if worked else Step.IDLE
+
     def stop(self) -> None:
-        """Ends the run soon, from any thread or signal handler."""
+        """Ends the watching soon, from any thread or signal handler: takes no lock."""
+        self._stop_asked = True
+        self._notify()
+
+    def close(self) -> None:
+        """Says goodbye to the source and delivers what waits for the sinks: takes seconds, at worst. Idempotent."""
+        if self._finished is not None:
+            return
+        self.release()
+        self._reader.close()
+        self._sinks.close()
+        self._finished = self._clock()
+
+    def release(self) -> None:
+        """The first part of `close`, which is quick: gives back the engine's memory, refuses further questions."""
         self._end(STOPPED)
+        self._questions.close(f"{self.name} is not watched any more ({self._ended}). Open another session.")
+        self._asker.close()
+
+    def ready_at(self) -> float:
+        """Since when there has been something to do, on the clock; later than now: when there will be.
+
+        Infinite if that is not known: `wake` tells. What a step has left over waits since the end of that step,
+        so that whoever serves the one that waits longest serves all.
+        """
+        if self._stop_asked or self._ended is not None:
+            return -math.inf
+        waiting = max(self._reader.waiting_since, self._stepped, self._resting_until())
+        return min(waiting, self._timetable.deadline(self._reader.live))
+
+    # Questions from outside
+
+    def ask(self, task: Task) -> Future[Event]:
+        """Asks about the window as it stands, between two steps; from any thread. Nothing is seen again for it.
+
+        The answer is not published, its `seq` is -1. The future always ends: with NotWatched before the session is
+        open and once it has ended, with NoPictureYet before the first group, with what the engine raises.
+        """
+        answer = self._questions.put(task)
+        self._notify()
+        return answer
+
+    def answer_question(self) -> bool:
+        """Answers the oldest question from outside; False when none waits."""
+        if self._stop_asked or self._ended is not None:
+            return False  # `release` refuses it
+        question = self._questions.take()
+        if question is None:
+            return False
+        question.resolve(self._asker.answer_outside)
+        return True
+
+    # One round
+
+    def _round(self) -> bool:
+        """False when there was nothing to do."""
+        if self._stop_asked:
+            self._end(STOPPED)
+        if self._ended is not None:
+            return False
+        groups: list[Group] = []
+        try:
+            groups = self._next_groups()
+            self._analyse(groups)
+            self._answer_if_due()
+        except StreamError as error:
+            self._fail(error)  # here, because a file's last groups get an answer even when none is due
+        if self._ended is not None and not self._reader.live and self._asker.is_unanswered:
+            self._asker.answer()
+        return bool(groups)
+
+    def _next_groups(self) -> list[Group]:
+        """What is to be analysed now; nothing when there is nothing yet, or when the watching is over."""
+        if self._resting_until() > self._clock():
+            return []
+        groups = self._reader.take()
+        if not groups and self._reader.ended:
+            self._end(END_OF_FILE)
+        elif self._is_time_up(groups):
+            self._end_by_duration()
+        return groups if self._ended is None else []
+
+    def _is_time_up(self, groups: list[Group]) -> bool:
+        if self._reader.live:
+            return self._clock() >= self._timetable.deadline(live=True)
+        return bool(groups) and self._timetable.is_past(groups[0].pts[0])
+
+    def _end_by_duration(self) -> None:
+        if self._reader.live and self.ledger.counts().received == 0:
+            seconds = self._timetable.duration
+            raise Stalled(f"{self.name}: not one picture came in {seconds:g} s. Check the camera, or watch for longer.")
+        self._end(DURATION)
+
+    def _analyse(self, groups: list[Group]) -> None:
+        for group in groups:
+            if self._stop_asked:
+                return
+            self._asker.append(group)
+            self._reader.analysed(group)
+
+    def _answer_if_due(self) -> None:
+        window = self._asker.window
+        if window is None or not self._asker.is_unanswered or self._stop_asked:
+            return
+        if self._timetable.is_due(window):
+            self._timetable.answer(window)
+            self._asker.answer()
+
+    # The end, the time and the numbers
+
+    def _fail(self, error: StreamError) -> None:
+        if self._ended is None:
+            self.error = error
+        self._end(error.code)
+
+    def _end(self, reason: str) -> None:
+        """The first reason counts."""
+        self._ended = self._ended or reason
+
+    def _resting_until(self) -> float:
+        """A file waits while a sink is behind, so that nothing is lost; a live source does not wait."""
+        return -math.inf if self._reader.live else self._sinks.busy_until
+
+    def _notify(self) -> None:
+        self._wake()
 
     def summary(self) -> Summary:
         """The numbers so far, from any thread."""
         counts = self.ledger.counts()
-        ages = tuple(self._ages)
+        ages = tuple(self._asker.ages)
         return Summary(
             stream=self.name,
             received=counts.received,
@@ -178,12 +294,13 @@ class Session:
             dropped=counts.dropped,
             pending=counts.pending,
             groups=counts.num_groups,
-            events=self._num_events,
+            events=self._asker.num_events,
             sink_errors=self._sinks.errors,
+            sink_dropped=self._sinks.dropped,
             resolution_changes=counts.resolution_changes,
-            reconnects=int(getattr(self._source, "reconnects", 0)),
-            clock_restarts=int(getattr(self._source, "clock_restarts", 0)),
-            video_seconds=round(self._sampler.seconds, 3),
+            reconnects=self._reader.reconnects,
+            clock_restarts=self._reader.clock_restarts,
+            video_seconds=round(self._reader.video_seconds, 3),
             age_p50=percentile(ages, 50),
             age_p99=percentile(ages, 99),
             seconds=self._seconds(),
@@ -191,185 +308,7 @@ class Session:
             error=None if self.error is None else str(self.error),
         )
 
-    # The engine's thread
-
-    def _watch(self, context: Context) -> None:
-        try:
-            while groups := self._next_groups():
-                self._analyse(context, groups)
-                if self._is_due(context):
-                    self._answer(context)
-        except StreamError as error:
-            if self._end(error.code):
-                self.error = error
-        if self._is_unanswered and not self._source.live and self._ended != STOPPED:
-            self._answer(context)  # a file's last groups get an answer even when none is due
-
-    def _next_groups(self) -> list[Group]:
-        """One round's work, now in hand; nothing when the watching is over."""
-        with self.ledger.lock:
-            groups = self._wait_for_groups()
-            self._in_hand += num_frames(groups)
-            if not groups:
-                self._end(END_OF_FILE if self._mailbox.ended else DURATION)
-            elif self._is_past_duration(groups[0]):
-                self._end(DURATION)
-            return [] if self._ended else groups
-
-    def _wait_for_groups(self) -> list[Group]:
-        """From a live source all that wait, from a file one; nothing at the end or when time is up."""
-        while True:
-            left = self._time_left()
-            groups = self._mailbox.take(None if self._source.live else 1, timeout=min(left, SIGNAL_WAIT))
-            if groups or self._mailbox.ended or left <= SIGNAL_WAIT:
-                return groups
-
-    def _analyse(self, context: Context, groups: list[Group]) -> None:
-        for group in groups:
-            if self._ended:
-                return
-            context.append(group)
-            self._picture = group.picture
-            self._is_unanswered = True
-            with self.ledger.lock:
-                self._in_hand -= group.num_frames
-                self.ledger.analyse(group.num_frames)
-
-    def _is_due(self, context: Context) -> bool:
-        if self._ended or context.window is None:
-            return False
-        return self._answered is None or context.window.end - self._answered >= self._every - CLOSE_ENOUGH
-
-    def _answer(self, context: Context) -> None:
-        """Asks every task about the window as it stands."""
-        window = context.window
-        if window is None:
-            return
-        self._answered, self._is_unanswered = window.end, False
-        for task in self._tasks:
-            event = self._ask(task, context, window)
-            if event is None:
-                return
-            self._publish(event)
-
-    def _ask(self, task: Task, context: Context, window: Window) -> Event | None:
-        """The task's answer; None if `stop` came before it was complete."""
-        reply = context.answer(task.prompt(), task.choices, task.max_tokens)
-        for piece in reply:
-            if self._ended == STOPPED:
-                return None
-            self._on_text(task, piece)
-        finding = task.parse(reply.text, reply.probabilities if task.choices else {})
-        return Event(
-            stream=self.name,
-            task=task.name,
-            seq=self._num_events,
-            groups=(window.first, window.last),
-            start=window.start,
-            end=window.end,
-            clock=window.clock,
-            age=self._clock() - window.captured,
-            text=finding.text,
-            finish=reply.finish,
-            boxes=finding.boxes,
-            answer=finding.answer,
-            p_yes=finding.p_yes,
-            model=self._engine.name,
-            variant=self._engine.variant,
-        )
-
-    def _publish(self, event: Event) -> None:
-        assert self._picture is not None  # an event speaks of a window, and a window has groups
-        self._num_events += 1
-        self._ages.append(event.age)
-        self._sinks.publish(event, self._picture)
-
-    # The reader's thread
-
-    def _read(self) -> None:
-        error: BaseException | None = None
-        try:
-            for frame in self._source:
-                if not self._receive(frame):
-                    break
-        except BaseException as caught:  # the engine's thread raises it, after what was read before it
-            error = caught
-        finally:
-            self._hand_over_the_rest()
-            self._mailbox.close(error)
-
-    def _receive(self, frame: Frame) -> bool:
-        """Brings one frame into the mailbox or the ledger; False when no more is wanted."""
-        try:
-            groups = self._sampler.push(frame)  # resizes, and so is done before the lock is taken
-        except BadPicture:
-            self.ledger.receive(BAD_PICTURE)
-            raise
-        with self.ledger.lock:
-            if self._shut:
-                return False
-            if not frame.held:
-                self.ledger.receive(self._sampler.refused)
-            self.ledger.change_resolution(self._sampler.resolution_changes)
-            self._unfinished = self._sampler.pending
-            return self._mailbox.put(groups)
-
-    def _hand_over_the_rest(self) -> None:
-        with self.ledger.lock:
-            if not self._shut:
-                self._unfinished = 0
-                self._mailbox.put(self._sampler.flush())
-
-    # The end
-
-    def _end(self, reason: str) -> bool:
-        """The first reason counts."""
-        with self.ledger.lock:
-            first = self._ended is None
-            self._ended = self._ended or reason
-            self._mailbox.close()
-            return first
-
-    def _shut_down(self, reader: threading.Thread) -> None:
-        self._mailbox.close()
-        self._close_source()
-        if reader.is_alive():
-            reader.join(JOIN_TIMEOUT)
-        with self.ledger.lock:
-            self._shut = True
-            self._mailbox.discard(STOPPED)
-            self.ledger.drop(STOPPED, self._unfinished + self._in_hand)
-            self._unfinished = self._in_hand = 0
-        self._sinks.close()
-        self._finished = self._clock()
-
-    def _close_source(self) -> None:
-        try:
-            self._source.close()
-        except Exception as error:  # the numbers and the sinks' last words matter more than a bad goodbye
-            log.warning("%s did not close: %s: %s", self.name, type(error).__name__, error)
-
-    # Counting and time
-
-    def _pending(self) -> int:
-        return self._unfinished + self._mailbox.pending + self._in_hand
-
     def _seconds(self) -> float:
         if self._started is None:
             return 0.0
         return (self._clock() if self._finished is None else self._finished) - self._started
-
-    def _time_left(self) -> float:
-        """How long to wait for groups: without end, except for a live source with a duration."""
-        if self._duration is None or not self._source.live:
-            return math.inf
-        return max(0.0, self._duration - self._seconds())
-
-    def _is_past_duration(self, group: Group) -> bool:
-        if self._duration is None:
-            return False
-        if self._source.live:
-            return self._seconds() >= self._duration
-        if self._begin is None:
-            self._begin = group.pts[0]
-        return group.pts[0] - self._begin >= self._duration - CLOSE_ENOUGH

@@ -21,7 +21,8 @@ class Summary:
     pending: int
     groups: int  # analysed
     events: int
-    sink_errors: int
+    sink_errors: int  # deliveries that failed, and those that a sink had not taken when it was closed
+    sink_dropped: int  # deliveries that a slow sink had no room for
     resolution_changes: int
     reconnects: int
     clock_restarts: int  # how often a file's own time began again, and was continued
@@ -29,7 +30,7 @@ class Summary:
     age_p50: float | None  # seconds from the capture of a window's newest frame to publication
     age_p99: float | None  # both over the newest ages; None before the first event
     seconds: float  # by the wall
-    ended: str  # "running", "end of file", "stopped", "duration" or an error's code
+    ended: str  # "running", "end of file", "stopped", "duration", "defect" or an error's code
     error: str | None = None  # the source's error, for people
 
     def to_dict(self) -> dict[str, Any]:

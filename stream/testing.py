@@ -1,6 +1,6 @@
 """Doubles for tests and for writers of plugins: a source that follows a script, an engine that never thinks.
 
-They keep the protocols of `stream.sources` and `stream.session` and do nothing by the wall clock.
+They keep the protocols of `stream.sources`, `stream.asking` and `stream.sinks` and do nothing by the wall clock.
 
 >>> from stream.session import Session
 >>> from stream.tasks.describe import Describe
@@ -114,6 +114,7 @@ class FakeContext:
 
     def __init__(self, engine: FakeEngine, max_groups: int) -> None:
         self.groups: list[Group] = []
+        self.is_closed = False
         self._engine = engine
         self._max_groups = max_groups
 
@@ -139,6 +140,10 @@ class FakeContext:
         text = answers if isinstance(answers, str) else answers(prompt, window)
         return FakeReply(text, probabilities={choice: 1 / len(choices) for choice in choices})
 
+    def close(self) -> None:
+        self.groups.clear()
+        self.is_closed = True
+
 
 class FakeEngine:
     """Answers at once. `on_append` and `on_answer` are called in the engine's thread: slow it down there."""
@@ -157,9 +162,11 @@ class FakeEngine:
         self.on_append = on_append
         self.on_answer = on_answer
         self.appended: list[Group] = []
+        self.contexts: list[FakeContext] = []
 
     def open(self, max_groups: int) -> FakeContext:
-        return FakeContext(self, max_groups)
+        self.contexts.append(FakeContext(self, max_groups))
+        return self.contexts[-1]
 
 
 class FakeSink:

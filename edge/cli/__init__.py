@@ -1,8 +1,9 @@
 """`edge`: parse, call, print.
 
-Exit codes: 0 the work is done (a watch that was stopped with Ctrl-C, too); 1 a defect of ours, with a traceback;
-2 wrong usage; 3 the source failed; 4 the model could not be loaded; 5 the question could not be asked;
-6 the demo's answers were wrong; 7 out of memory; 8 a variant could not be made, or is damaged.
+Exit codes: 0 the work is done (a watch that was stopped with Ctrl-C or whose reader had enough, too); 1 a defect of
+ours, with a traceback; 2 wrong usage; 3 the source failed; 4 the model could not be loaded; 5 the question could not be
+asked; 6 the demo's answers were wrong; 7 out of memory; 8 a variant could not be made, or is damaged; 9 answers
+could not be delivered.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import typer
 
 from edge.cli import device, variants, watching
-from edge.cli.terminal import OUT_OF_MEMORY, UsageError, complain, exit_code
+from edge.cli.terminal import OUT_OF_MEMORY, UsageError, complain, exit_code, write_out
 from edge.errors import EdgeError, is_out_of_memory
 from quantize.errors import QuantizeError
 from stream.errors import StreamError
@@ -43,7 +44,10 @@ for command in (
 def main() -> None:
     """The console script: what a user can do something about is one line, without a traceback."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            write_out()
     except (StreamError, EdgeError, QuantizeError, UsageError) as error:
         complain(error)
         sys.exit(exit_code(error))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ import edge
 from edge.errors import EdgeError, ModelError
 from quantize.errors import QuantizeError
 from stream.errors import StreamError
+from stream.sinks import EventsLost
 
 if TYPE_CHECKING:
     from edge.engine.engine import Engine
@@ -22,8 +25,10 @@ if TYPE_CHECKING:
 notes = Console(stderr=True, highlight=False)  # for people; stdout is for answers
 
 USAGE, SOURCE_FAILED, MODEL_FAILED, QUESTION_FAILED, DEMO_FAILED, OUT_OF_MEMORY, VARIANT_FAILED = 2, 3, 4, 5, 6, 7, 8
+EVENTS_LOST = 9
 EXIT_CODES = (
     (ModelError, MODEL_FAILED),
+    (EventsLost, EVENTS_LOST),
     (StreamError, SOURCE_FAILED),
     (EdgeError, QUESTION_FAILED),
     (QuantizeError, VARIANT_FAILED),
@@ -69,10 +74,25 @@ def bar() -> Iterator[Callable[[int, int, str], None]]:
         yield update
 
 
+def write_out(line: str = "") -> None:
+    """A line of answers, if any, and what else is still to be written.
+
+    Whoever reads them may have had enough, as `head` does: then they go nowhere, which is no error. Raises EventsLost.
+    """
+    try:
+        print(line, end="\n" if line else "", flush=True)
+    except OSError as error:
+        # What is still buffered would fail once more when Python ends, and be complained about.
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise EventsLost(f"standard output cannot be written to ({error.strerror}).") from None
+
+
 def tell(facts: dict[str, Any], as_json: bool, title: str) -> None:
     """One object: a JSON line for programs, a table for people."""
     if as_json:
-        print(json.dumps(facts, ensure_ascii=False), flush=True)
+        write_out(json.dumps(facts, ensure_ascii=False))
         return
     table = Table(title=title, show_header=False, title_justify="left", title_style="bold")
     for name, value in facts.items():

@@ -28,10 +28,19 @@ from edge.cli.options import (
     Transport,
     open_address,
 )
-from edge.cli.terminal import DEMO_FAILED, complain, exit_code, load, notes, options_checked, tell
+from edge.cli.terminal import (
+    DEMO_FAILED,
+    complain,
+    exit_code,
+    load,
+    notes,
+    options_checked,
+    tell,
+)
 from edge.errors import EdgeError
 from edge.media.limits import LOOKED_AT
 from stream.errors import StreamError
+from stream.sinks import EventsLost
 from stream.tasks.boxes import readable
 
 if TYPE_CHECKING:
@@ -72,7 +81,7 @@ def watch(
         pace = Pace(fps=fps, window=window, max_pixels=max_pixels, every=every, duration=duration)
         show = Ticker()
         session = make_session(camera, engine, tasks, sinks, pace, show.add)
-    with _stopped_by_signals(session.stop), show:
+    with stopped_by_signals(session.stop), show:
         try:
             session.run()
         finally:  # an error of the model, too, leaves a summary behind
@@ -80,6 +89,8 @@ def watch(
             tell(summary.to_dict(), as_json, title=f"{summary.stream}: {summary.ended}")
     if session.error is not None:
         raise session.error
+    if lost := summary.sink_errors + summary.sink_dropped:
+        raise EventsLost(f"{lost} deliveries of events failed. The warnings above say which; the summary counts them.")
 
 
 def describe(
@@ -162,9 +173,11 @@ def _print_answer(answer: Answer) -> None:
 
 
 @contextmanager
-def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end a watch in good order; a second one ends it at once."""
-    signals = (signal.SIGINT, signal.SIGTERM)
+def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a terminal that closes end a watch in good order; a second signal ends it at once."""
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored: under `nohup`
+        signals.append(signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in signals}
 
     def handle(number: int, frame: object) -> None:

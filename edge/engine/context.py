@@ -110,6 +110,12 @@ class Context:
             choices=choices,
         )
 
+    def close(self) -> None:
+        """Gives back the cache and the embeddings. Idempotent."""
+        self._turn += 1
+        self._seen, self._grid = [], (0, 0)
+        self._cache = self._newest = None
+
     def _ask(self, question: str, sampling: Sampling) -> Prefill:
         if not self._seen:
             raise NothingSeen("nothing has been seen yet. Ask again once the stream has given two frames.")

@@ -25,12 +25,12 @@ from edge.models.costs import Costs
 from edge.profiling.spans import Spans
 from edge.profiling.timed import TimedRunner
 from edge.runners import Tokens
+from stream.asking import Context
 from stream.clip import write_clip
 from stream.errors import StreamError
 from stream.event import Event
 from stream.frame import Group
 from stream.sampler import FrameSampler
-from stream.session import Context
 from stream.sinks import Sink
 from stream.sinks.jsonl import JsonlSink
 from stream.sources.file import FileSource

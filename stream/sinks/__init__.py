@@ -1,6 +1,6 @@
 """Where events go. A sink is one file and one line in `SINKS`.
 
-A sink is quick; one that talks to something slow keeps its own bounded queue.
+A sink may take its time: a session gives each a bounded queue and a thread of its own (`queued.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,22 @@ class SinkUnwritable(StreamError):
     code = "SINK_UNWRITABLE"
 
 
+class ReaderGone(StreamError):
+    """Whoever read the events has left, as `head` does: nothing is wrong, and nothing more is wanted."""
+
+    code = "SINK_READER_GONE"
+
+
+class EventsLost(StreamError):
+    """Events were made that did not arrive where they should."""
+
+    code = "SINK_EVENTS_LOST"
+
+
 class Sink(Protocol):
+    """All calls come from one thread, one after the other. What is raised is counted and logged, and ends nothing;
+    ReaderGone ends the watching in good order."""
+
     def publish(self, event: Event, picture: Pixels) -> None:
         """`picture` is the newest frame the event speaks of, at the source's own size."""
         ...

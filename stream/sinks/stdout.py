@@ -6,6 +6,8 @@ A model's text is data: nothing in it can colour, move or clear the terminal.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from rich.console import Console
@@ -13,24 +15,42 @@ from rich.text import Text
 
 from stream.event import Box, Event
 from stream.frame import Pixels
+from stream.sinks import ReaderGone
 
 EPOCH_TIMES = 1e8  # seconds; pts above this count from 1970 and are shown as the time of day
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
+class PipeConsole(Console):
+    """Says that nobody reads any more; a plain one would end the program, from within a sink's thread."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class StdoutSink:
     def __init__(self, json: bool = False, console: Console | None = None) -> None:
         self._json = json
-        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._console = console or PipeConsole(highlight=False, soft_wrap=True)
 
     def publish(self, event: Event, picture: Pixels) -> None:
-        if self._json:
-            self._console.out(event.to_json(), highlight=False)
-        else:
-            self._console.print(line(event))
+        with _reader_watched():
+            if self._json:
+                self._console.out(event.to_json(), highlight=False)
+            else:
+                self._console.print(line(event))
 
     def close(self) -> None:
-        self._console.file.flush()
+        with _reader_watched():
+            self._console.file.flush()
+
+
+@contextmanager
+def _reader_watched() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise ReaderGone("nobody reads standard output any more.") from None
 
 
 def line(event: Event) -> Text:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,9 +12,12 @@ import av
 import pytest
 
 from edge import cli
+from edge.cli.terminal import EVENTS_LOST
+from edge.cli.watching import stopped_by_signals
 from stream.clip import write_clip
 from stream.event import Event
 from stream.rtsp_server import RtspServer
+from stream.sinks.jsonl import JsonlSink
 from stream.sources.synthetic import Scene
 
 
@@ -185,3 +190,77 @@ def test_the_demo_leaves_a_film_and_events(
     assert (tmp_path / "annotated.mp4").stat().st_size > 1000
     first = (tmp_path / "events.jsonl").read_text().splitlines()[0]
     assert json.loads(first)["task"] == "describe"
+
+
+# The end of a watch
+
+
+@pytest.mark.parametrize("option", ["--json", "--ask=Is it red?"])
+def test_a_reader_that_has_had_enough_ends_a_watch_quietly(option: str) -> None:
+    """In a process of its own, because Python writes once more what is left when it ends."""
+    code = "from edge.cli import main; main()"
+    words = ["watch", "synthetic:?live=1&fps=10&size=112x112", option]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as watching:
+        assert watching.stdout is not None and watching.stderr is not None
+        try:
+            assert watching.stdout.readline()
+            watching.stdout.close()
+            complaints = watching.stderr.read()
+        finally:
+            watching.kill()  # no news to one that has ended
+
+    assert watching.returncode == 0
+    assert "Traceback" not in complaints and "ignored" not in complaints
+
+
+def test_answers_that_cannot_be_written_are_no_success(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        code = run(monkeypatch, "doctor", "--json")
+
+    assert code == EVENTS_LOST
+    assert "No space left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("as_json", [["--json"], []])
+def test_events_that_could_not_be_written_are_no_success(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clip: Path, as_json: list[str]
+) -> None:
+    def full(sink: JsonlSink, event: Event, picture: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(JsonlSink, "publish", full)
+    code = run(monkeypatch, "watch", clip, "--every", 2, "--out", clip.with_suffix(".jsonl"), *as_json)
+    shown = capsys.readouterr()
+
+    assert code == EVENTS_LOST == 9
+    assert "EventsLost" in shown.err
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_stops_a_watch_in_good_order_and_a_second_one_at_once(name: str) -> None:
+    number, calls = signal.Signals[name], []
+    before = signal.signal(number, lambda *_: calls.append("at once"))
+    try:
+        with stopped_by_signals(lambda: calls.append("in good order")):
+            signal.raise_signal(number)
+            signal.raise_signal(number)
+    finally:
+        signal.signal(number, before)
+
+    assert calls == ["in good order", "at once"]
+
+
+def test_a_watch_that_shall_outlive_its_terminal_does() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
+    try:
+        with stopped_by_signals(lambda: pytest.fail("stopped")):
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -1,17 +1,26 @@
+import math
 import threading
 from collections import Counter
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from stream.mailbox import Mailbox, num_frames
 from stream.testing import group
+from stream.wakeup import Wakeup
 
 
 def indices(groups):
     return [group.index for group in groups]
+
+
+def wait_and_take(mailbox, arrival, limit=None):
+    """Groups as soon as there are some; nothing at the end."""
+    while not (taken := mailbox.take(limit)) and not mailbox.ended:
+        arrival.wait(10)
+    return taken
 
 
 def in_thread(work):
@@ -46,23 +55,42 @@ def test_take_gives_everything_or_up_to_a_limit():
     assert indices(mailbox.take(limit=9)) == [2, 3, 4]
 
 
-def test_take_waits_for_a_group():
-    mailbox = Mailbox(2, live=True)
-    taken = in_thread(mailbox.take)
-    mailbox.put([group(7)])
-
-    assert indices(taken()) == [7]
-
-
-def test_take_gives_nothing_after_its_timeout_and_this_is_not_the_end():
+def test_take_never_waits_and_nothing_is_not_the_end():
     mailbox = Mailbox(2, live=True)
 
-    assert mailbox.take(timeout=0) == []
+    assert mailbox.take() == []
     assert not mailbox.ended
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_whoever_takes_is_told_of_every_group_and_of_the_end(live):
+    told = []
+    mailbox = Mailbox(2, live, on_arrival=lambda: told.append(mailbox.pending))
+    mailbox.put([group(0), group(1)])
+    mailbox.close()
+
+    assert len(told) == 3
+
+
+def test_the_wait_of_the_first_group_is_not_shortened_by_dropping_it():
+    now = iter([10.0, 11.0, 12.0, 20.0, 30.0])
+    mailbox = Mailbox(1, live=True, clock=lambda: next(now))
+    assert mailbox.waiting_since == math.inf
+    mailbox.put([group(0), group(1), group(2)])
+    assert mailbox.waiting_since == 10.0
+    mailbox.take()
+    assert mailbox.waiting_since == math.inf
+    mailbox.put([group(3)])
+    assert mailbox.waiting_since == 20.0
+    mailbox.take()
+    mailbox.close()
+    mailbox.take()
+    assert mailbox.waiting_since == 30.0  # the end waits to be found, however often it is
+
+
 def test_a_file_loses_nothing_however_slow_the_taker():
-    mailbox = Mailbox(1, live=False, on_drop=lambda *drop: pytest.fail(f"dropped {drop}"))
+    arrival = Wakeup()
+    mailbox = Mailbox(1, live=False, on_drop=lambda *drop: pytest.fail(f"dropped {drop}"), on_arrival=arrival.set)
 
     def read():
         for start in range(0, 40, 2):
@@ -71,7 +99,7 @@ def test_a_file_loses_nothing_however_slow_the_taker():
 
     reader = in_thread(read)
     taken = []
-    while some := mailbox.take():
+    while some := wait_and_take(mailbox, arrival):
         taken += indices(some)
     reader()
 
@@ -79,13 +107,14 @@ def test_a_file_loses_nothing_however_slow_the_taker():
 
 
 def test_groups_at_the_door_are_pending():
-    mailbox = Mailbox(1, live=False)
+    arrival = Wakeup()
+    mailbox = Mailbox(1, live=False, on_arrival=arrival.set)
     put = in_thread(lambda: mailbox.put([group(0), group(1), group(2)]))
-    mailbox.take(limit=1)
+    wait_and_take(mailbox, arrival, limit=1)
 
     assert mailbox.pending == 4
-    mailbox.take(limit=1)
-    mailbox.take(limit=1)
+    wait_and_take(mailbox, arrival, limit=1)
+    wait_and_take(mailbox, arrival, limit=1)
     assert put() is True
     assert mailbox.pending == 0
 
@@ -104,8 +133,9 @@ def test_closing_frees_whoever_waits_at_the_door_and_counts_what_was_left_there(
 
 
 def test_closing_frees_whoever_waits_for_a_group():
-    mailbox = Mailbox(1, live=True)
-    taken = in_thread(mailbox.take)
+    arrival = Wakeup()
+    mailbox = Mailbox(1, live=True, on_arrival=arrival.set)
+    taken = in_thread(lambda: wait_and_take(mailbox, arrival))
     mailbox.close()
 
     assert taken() == []
@@ -180,7 +210,6 @@ class LiveMailbox(RuleBasedStateMachine):
         if not self.closed:
             self.model = (self.model + indices(new))[-3:]
 
-    @precondition(lambda self: self.model or self.closed)
     @rule(limit=st.none() | st.integers(1, 4))
     def take(self, limit):
         taken = self.mailbox.take(limit)

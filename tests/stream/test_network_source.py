@@ -21,10 +21,12 @@ from stream.errors import (
     SourceNotFound,
     Stalled,
 )
-from stream.frame import Frame
+from stream.frame import Frame, Group
 from stream.rtsp_server import RtspServer, with_login
+from stream.session import Session
 from stream.sources.network import NetworkSource
 from stream.sources.reconnect import Backoff, Reconnecting, Status
+from stream.testing import FakeEngine
 
 SECRET = "s3cr3t"
 ShowsNothing = Callable[..., None]
@@ -341,3 +343,40 @@ def test_a_process_with_a_hanging_read_still_ends(server: RtspServer) -> None:
 def test_an_unknown_transport_is_an_error() -> None:
     with pytest.raises(ValueError, match="tcp"):
         NetworkSource("rtsp://camera/live", transport="sctp")  # type: ignore[arg-type]
+
+
+# Goodbyes
+
+
+@pytest.mark.parametrize("ending", ["duration", "stop"])
+@pytest.mark.parametrize("reconnecting", [True, False])
+def test_a_camera_is_told_goodbye_before_the_watch_is_over(
+    server: RtspServer, monkeypatch: pytest.MonkeyPatch, ending: str, reconnecting: bool
+) -> None:
+    monkeypatch.setattr("stream.sources.connection.GOODBYE", 20.0)  # only a busy machine needs that long
+    monkeypatch.setattr("stream.reader.JOIN_TIMEOUT", 20.0)
+    engine = FakeEngine(on_append=lambda group: session.stop() if ending == "stop" else None)
+    source = camera(server) if reconnecting else NetworkSource(server.url)
+    duration = 1.5 if ending == "duration" else None
+    session = Session(source, engine, [], fps=4.0, window=4, size=(28, 28), duration=duration)
+    summary = session.run()
+    connections = [thread for thread in threading.enumerate() if thread.name.startswith("connection to")]
+
+    assert summary.received > 0
+    assert connections == []  # nothing is left to be done in the background, where the end of the process may cut it
+    assert server.wait_for_viewers(0, timeout=20)
+    assert server.num_goodbyes == 1
+
+
+def test_a_camera_that_hangs_is_left_without_a_goodbye(server: RtspServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.sources.connection.GOODBYE", 0.01)
+
+    def hang(group: Group) -> None:
+        server.stall()
+        session.stop()
+
+    source = NetworkSource(server.url, read_timeout=60.0)
+    session = Session(source, FakeEngine(on_append=hang), [], fps=4.0, window=4, size=(28, 28))
+
+    assert session.run().ended == "stopped"  # though its read would last for a minute
+    server.drop()

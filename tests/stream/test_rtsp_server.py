@@ -118,6 +118,7 @@ def test_reports_tie_the_timestamps_to_the_time_of_day(talk: Talk) -> None:
 def test_teardown_ends_the_connection(talk: Talk, server: RtspServer) -> None:
     assert talk.ask("TEARDOWN")[0] == 200
     assert server.wait_for_viewers(0, timeout=20)
+    assert server.num_goodbyes == 1
 
 
 def test_garbage_ends_the_connection_and_nothing_else(server: RtspServer, talk: Talk) -> None:

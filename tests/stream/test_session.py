@@ -289,7 +289,7 @@ def test_stop_ends_an_answer_in_the_middle():
 
 
 def test_stop_during_a_read_that_does_not_return_ends_the_run(monkeypatch):
-    monkeypatch.setattr("stream.session.JOIN_TIMEOUT", 0.01)
+    monkeypatch.setattr("stream.reader.JOIN_TIMEOUT", 0.01)
     wedged = threading.Event()
     source = FakeSource([*frames(3, 2.0), wedged, *frames(3, 2.0, start=1.5)], deaf=True)
     stage = Stage(source, on_append=lambda group: stage.session.stop())

@@ -1,5 +1,7 @@
+import contextlib
 import io
 import json
+import os
 import time
 from dataclasses import replace
 from datetime import datetime
@@ -10,11 +12,11 @@ import pytest
 from rich.console import Console
 
 from stream.event import Box, Event
-from stream.sinks import SINKS, SinkUnwritable
+from stream.sinks import SINKS, ReaderGone, SinkUnwritable
 from stream.sinks.draw import MAX_WIDTH, PALETTE, Sheet
 from stream.sinks.jsonl import JsonlSink
 from stream.sinks.overlay import OverlaySink
-from stream.sinks.stdout import StdoutSink, line, stream_time, when
+from stream.sinks.stdout import PipeConsole, StdoutSink, line, stream_time, when
 
 EVENT = Event(
     stream="door",
@@ -92,6 +94,17 @@ def test_json_lines_are_whole_events():
     text = printed(lambda console: StdoutSink(json=True, console=console), EVENT, long)
 
     assert [Event.from_dict(json.loads(row)) for row in text.splitlines()] == [EVENT, long]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_reader_that_has_gone_is_told_apart_from_an_error(as_json):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with contextlib.suppress(BrokenPipeError), open(writing, "w", buffering=1) as pipe:
+        sink = StdoutSink(as_json, PipeConsole(file=pipe))
+        for say in (lambda: sink.publish(EVENT, PICTURE), sink.close):
+            with pytest.raises(ReaderGone):
+                say()
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def test_an_engine_has_the_names_of_its_model(engine, runner, tokenizer) -> None
 
 
 def test_an_engine_opens_contexts_as_sessions_need_them(engine, make_group) -> None:
-    from stream.session import Engine as WhatASessionNeeds
+    from stream.asking import Engine as WhatASessionNeeds
 
     needed: WhatASessionNeeds = engine
     context = needed.open(4)

@@ -320,3 +320,16 @@ def test_pictures_that_a_source_writes_over_are_not_mistaken_for_unchanged_ones(
         context.append(group)
 
     assert len(runner.named("encode")) == 2
+
+
+def test_a_closed_context_holds_nothing_and_its_last_reply_is_over(runner, context, make_group) -> None:
+    context.append(make_group(0))
+    reply = context.answer("What?")
+    context.close()
+    context.close()
+
+    assert context.window is None
+    with pytest.raises(NothingSeen):
+        context.answer("What?")
+    with pytest.raises(RuntimeError, match="is over"):
+        reply.read()
