@@ -2,11 +2,13 @@
 
     StreamError
       UnknownScheme        no source is registered for this address
+      BadAddress           the address cannot be read as it was meant (a raw "#" in a password)
       SourceNotFound       nothing is there: no such file, device or path on the server
       SourceUnreadable     something is there, but it cannot be decoded as pictures
       NoVideo              it opens, but holds no picture (audio only, empty folder)
       ConnectionFailed     the network or the server refused
       AuthenticationFailed the server wants another user or password
+        LoginUnsupported   it wants a kind of login that cannot be given, whatever the password
       Stalled              connected, but nothing came within the read timeout
       BadPicture           a picture that the model cannot take (one pixel, 1:300)
       NotWatched           a question about a stream that nobody watches, not yet or no longer
@@ -28,6 +30,10 @@ class UnknownScheme(StreamError):
     code = "STREAM_UNKNOWN_SCHEME"
 
 
+class BadAddress(StreamError):
+    code = "STREAM_BAD_ADDRESS"
+
+
 class SourceNotFound(StreamError):
     code = "STREAM_NOT_FOUND"
 
@@ -46,6 +52,10 @@ class ConnectionFailed(StreamError):
 
 class AuthenticationFailed(StreamError):
     code = "STREAM_AUTH_FAILED"
+
+
+class LoginUnsupported(AuthenticationFailed):
+    code = "STREAM_AUTH_UNSUPPORTED"
 
 
 class Stalled(StreamError):

@@ -5,8 +5,10 @@ Knows pictures and times. Knows no camera, no model and no clock of its own.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +20,55 @@ Clock = Literal["file", "arrival", "synthetic"]
 """What `pts` counts: time in a file, arrival at this machine, or time in a drawn scene."""
 
 
+class Picture(Protocol):
+    """What can become pixels, and tells their shape before it does."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def pixels(self) -> Pixels: ...
+
+
+class LazyPicture:
+    """Converted when somebody looks, once: most pictures of a stream are dropped by their time alone."""
+
+    def __init__(self, shape: tuple[int, int, int], convert: Callable[[], Pixels]) -> None:
+        self.shape: tuple[int, ...] = shape  # (height, width, 3) of what `convert` gives
+        self._convert: Callable[[], Pixels] | None = convert
+        self._pixels: Pixels | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def pixels(self) -> Pixels:
+        with self._lock:
+            if self._convert is not None:
+                self._pixels = self._convert()
+                self._convert = None  # lets go of the decoder's own picture
+            assert self._pixels is not None
+            return self._pixels
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One decoded picture and when it was taken."""
 
-    pixels: Pixels
+    picture: Pixels | Picture
     pts: float  # seconds on the source's clock; never goes back within one source
     captured: float  # seconds, `time.monotonic()` when the frame reached this process
     clock: Clock
+    damaged: bool = False  # data was missing: not all that it shows was there
+    duration: float = 0.0  # seconds that a file shows it; 0 where nobody says
+    held: bool = False  # True: no new picture, but word (or a guess of the source) that the last one still stands
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(height, width, 3); asking converts nothing."""
+        return self.picture.shape
+
+    @property
+    def pixels(self) -> Pixels:
+        return self.picture if isinstance(self.picture, np.ndarray) else self.picture.pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +77,7 @@ class Group:
 
     `index` lies on the stream's absolute grid: group i holds the samples 2i and 2i + 1.
     A sample with no frame of its own repeats the one before it, so `num_frames`, the number of
-    frames that came into the group newly, can be 0, 1 or 2.
+    frames that came into the group newly, can be 0, 1 or 2. Groups of repetitions share their `pixels`.
     """
 
     index: int

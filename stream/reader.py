@@ -62,6 +62,15 @@ class Reader:
         return int(getattr(self._source, "reconnects", 0))
 
     @property
+    def clock_restarts(self) -> int:
+        """How often a file's own time began again."""
+        return int(getattr(self._source, "clock_restarts", 0))
+
+    @property
+    def video_seconds(self) -> float:
+        return self._sampler.seconds
+
+    @property
     def ended(self) -> bool:
         """The source has ended, and everything was taken."""
         return self._mailbox.ended
@@ -134,7 +143,8 @@ class Reader:
         with self.ledger.lock:
             if self._shut:
                 return False
-            self.ledger.receive(self._sampler.refused)
+            if not frame.held:
+                self.ledger.receive(self._sampler.refused)
             self.ledger.change_resolution(self._sampler.resolution_changes)
             self._unfinished = self._sampler.pending
             return self._mailbox.put(groups)

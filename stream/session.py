@@ -299,6 +299,8 @@ class Session:
             sink_dropped=self._sinks.dropped,
             resolution_changes=counts.resolution_changes,
             reconnects=self._reader.reconnects,
+            clock_restarts=self._reader.clock_restarts,
+            video_seconds=round(self._reader.video_seconds, 3),
             age_p50=percentile(ages, 50),
             age_p99=percentile(ages, 99),
             seconds=self._seconds(),

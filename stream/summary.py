@@ -25,6 +25,8 @@ class Summary:
     sink_dropped: int  # deliveries that a slow sink had no room for
     resolution_changes: int
     reconnects: int
+    clock_restarts: int  # how often a file's own time began again, and was continued
+    video_seconds: float  # by the source's clock: `sampled` and repetitions fill them at the asked rate
     age_p50: float | None  # seconds from the capture of a window's newest frame to publication
     age_p99: float | None  # both over the newest ages; None before the first event
     seconds: float  # by the wall

@@ -85,9 +85,7 @@ class PromptBuilder:
                 shapes.append(len(part))
                 rows_of_tokens.append(part)
         tokens = np.concatenate(rows_of_tokens)
-        return CalibrationPrompt(
-            example.groups, tokens, prompt_positions(self.layout, shapes), tokens == self.video_token
-        )
+        return CalibrationPrompt(example.groups, tokens, prompt_positions(self.layout, shapes), tokens == token)
 
 
 def synthetic_examples(count: int, seed: int, limits: Limits, max_pixels: int) -> Iterator[CalibrationExample]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli.options import AsJson, Device, Dtype, Fps, MaxPixels, Rtsp, Runner, Threads, Transport, open_address
+from edge.cli.options import AsJson, Device, Dtype, Fps, Live, MaxPixels, Rtsp, Runner, Threads, Transport, open_address
 from edge.cli.terminal import UsageError, notes, options_checked, print_json, tell
 from edge.media.limits import LOOKED_AT
 
@@ -166,6 +166,7 @@ def _size(text: str) -> tuple[int, int]:
 def doctor(
     source: Annotated[str | None, typer.Argument(help="a camera, address or file to look at for some seconds")] = None,
     transport: Rtsp = Transport.tcp,
+    live: Live = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell what this machine, and a source, are like. Credentials are hidden, so the output can be shown around."""
@@ -175,5 +176,5 @@ def doctor(
     tell(machine(), as_json, title="this machine")
     if source is not None:
         with options_checked(), notes.status("looking at the source"):
-            report = source_report(open_address(source, transport))
+            report = source_report(open_address(source, transport, live))
         tell(report, as_json, title=report["source"])

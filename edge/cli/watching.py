@@ -14,9 +14,12 @@ from rich.text import Text
 
 from edge.cli.options import (
     AsJson,
+    Deinterlace,
     Device,
     Dtype,
     Fps,
+    KeepDamaged,
+    Live,
     MaxPixels,
     Model,
     Rtsp,
@@ -53,6 +56,9 @@ def watch(
     duration: Seconds = None,
     max_pixels: MaxPixels = LOOKED_AT,
     transport: Rtsp = Transport.tcp,
+    live: Live = None,
+    keep_damaged: KeepDamaged = False,
+    deinterlace: Deinterlace = True,
     device: Device = "auto",
     dtype: Dtype = "auto",
     runner: Runner = "pytorch",
@@ -68,7 +74,7 @@ def watch(
         options = WatchOptions(fps=fps, window=window, max_pixels=max_pixels, every=every, duration=duration)
         read = {"the source": source_path(source), "the model": model_path(model)}
         check_outputs({"--out": out, "--overlay": overlay}, read)
-        camera = open_address(source, transport)
+        camera = open_address(source, transport, live, fps=fps, keep_damaged=keep_damaged, deinterlace=deinterlace)
     engine = load(model, device, dtype, runner, threads)
     sinks = make_sinks(as_json=as_json, out=out, overlay=overlay)
     show = Ticker()

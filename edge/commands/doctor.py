@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stream.sources import Source
+from stream.sources.connection import Progress
 
 LOOK = 3.0  # seconds a live source is looked at
 FRAMES = 150  # at most
@@ -22,7 +23,7 @@ def source_report(source: Source) -> dict[str, Any]:
     seen: list[_Seen] = []
     try:
         for frame in source:
-            seen.append(_Seen(frame.pixels.shape[1], frame.pixels.shape[0], frame.pts, frame.captured, frame.clock))
+            seen.append(_Seen(frame.shape[1], frame.shape[0], frame.pts, frame.captured, frame.clock))
             if len(seen) == 1:
                 enough.start()
             if len(seen) == FRAMES:
@@ -30,7 +31,15 @@ def source_report(source: Source) -> dict[str, Any]:
     finally:
         enough.cancel()
         source.close()
-    return {"source": source.name, "live": source.live, "codec": source.codec, **_measured(seen, started)}
+    facts = {"source": source.name, "live": source.live, "codec": source.codec}
+    return facts | _connected(source, started) | _measured(seen, started)
+
+
+def _connected(source: Source, started: float) -> dict[str, Any]:
+    """What came before the first picture: a long time between data and picture is a rare keyframe."""
+    progress: Progress | None = getattr(source, "progress", None)
+    moments = () if progress is None else (("connected", progress.opened), ("first data", progress.first_data))
+    return {f"{name} after": f"{moment - started:.2f} s" for name, moment in moments if moment is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +58,10 @@ def _measured(seen: list[_Seen], started: float) -> dict[str, Any]:
         return {"frames": 0}
     first, last = seen[0], seen[-1]
     measured: dict[str, Any] = {
+        "first frame after": f"{first.captured - started:.2f} s",
         "size": f"{first.width}x{first.height}",
         "clock": first.clock,
         "frames": len(seen),
-        "first frame after": f"{first.captured - started:.2f} s",
     }
     if len(seen) > 2 and last.pts > first.pts:
         measured["fps"] = round((len(seen) - 1) / (last.pts - first.pts), 2)

@@ -99,7 +99,7 @@ def _frames(address: str, request: Request) -> Generator[Frame]:
                 )
             if frame.pts > end:
                 return
-            if frame.pts >= start:
+            if frame.pts >= start and not frame.damaged:
                 yield frame
 
 

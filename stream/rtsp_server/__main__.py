@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8554)
     parser.add_argument("--user")
     parser.add_argument("--password")
-    parser.add_argument("--auth", choices=["digest", "basic"], default="digest")
+    parser.add_argument("--auth", choices=["digest", "digest-sha256", "basic"], default="digest")
     wanted = parser.parse_args()
     login = {"user": wanted.user, "password": wanted.password, "auth": wanted.auth}
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -64,6 +64,15 @@ class Clip:
             raise SourceUnreadable(f"{path}: the h264 pictures come without their parameters (SPS, PPS).")
         length = 1 / float(stream.average_rate or FALLBACK_FPS)
         return cls(pictures, pictures[-1].due + length, parameters[SPS], parameters[PPS])
+
+    def after(self, count: int) -> Clip:
+        """As it is seen by who missed so many pictures: perhaps in the middle, with the next keyframe far off."""
+        rest = self.pictures[count:]
+        if not rest:
+            raise ValueError(f"{count} pictures are missed, and the clip has {len(self.pictures)} in all.")
+        late = rest[0].due
+        moved = tuple(replace(picture, due=picture.due - late, pts=picture.pts - late) for picture in rest)
+        return replace(self, pictures=moved, seconds=self.seconds - late)
 
     def sdp(self, host: str) -> str:
         """What DESCRIBE answers."""

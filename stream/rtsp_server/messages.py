@@ -15,6 +15,8 @@ from typing import BinaryIO, Literal
 
 REALM = "loopback camera"
 
+Auth = Literal["digest", "digest-sha256", "basic"]
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -40,19 +42,22 @@ class Request:
 
 
 class Login:
-    """One user and password, asked for as HTTP does (RFC 2617)."""
+    """One user and password, asked for as HTTP does (RFC 2617; RFC 7616 with SHA-256)."""
 
-    def __init__(self, user: str, password: str, scheme: Literal["digest", "basic"]) -> None:
-        if scheme not in ("digest", "basic"):
-            raise ValueError(f"auth={scheme!r}: known are 'digest' and 'basic'.")
-        self._user, self._password, self._scheme = user, password, scheme
+    def __init__(self, user: str, password: str, auth: Auth) -> None:
+        if auth not in ("digest", "digest-sha256", "basic"):
+            raise ValueError(f"auth={auth!r}: known are 'digest', 'digest-sha256' and 'basic'.")
+        self._user, self._password = user, password
+        self._scheme = auth.partition("-")[0]
+        self._hash = _sha256 if auth == "digest-sha256" else _md5
         self._nonce = secrets.token_hex(16)
 
     @property
     def challenge(self) -> str:
         if self._scheme == "basic":
             return f'Basic realm="{REALM}"'
-        return f'Digest realm="{REALM}", nonce="{self._nonce}"'
+        algorithm = ", algorithm=SHA-256" if self._hash is _sha256 else ""
+        return f'Digest realm="{REALM}", nonce="{self._nonce}"{algorithm}'
 
     def admits(self, request: Request) -> bool:
         scheme, _, rest = request.headers.get("authorization", "").partition(" ")
@@ -66,12 +71,16 @@ class Login:
         return base64.b64encode(f"{self._user}:{self._password}".encode()).decode()
 
     def _digest(self, request: Request, uri: str) -> str:
-        who = _md5(f"{self._user}:{REALM}:{self._password}")
-        return _md5(f"{who}:{self._nonce}:{_md5(f'{request.method}:{uri}')}")
+        who = self._hash(f"{self._user}:{REALM}:{self._password}")
+        return self._hash(f"{who}:{self._nonce}:{self._hash(f'{request.method}:{uri}')}")
 
 
 def _md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()  # the protocol's choice, not ours
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _fields(header: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ REPORT_EVERY = 1.0  # seconds between two sender reports
 
 
 class Transport(Protocol):
+    name: str  # "tcp" or "udp"
     description: str  # for the answer to SETUP
 
     def send(self, packet: bytes) -> None: ...
@@ -46,11 +47,13 @@ class Playback:
         rounds: Iterable[Clip],  # the clip of every round
         closed: threading.Event,
         hold: Callable[[], float],  # waits while nothing may be sent; returns for how many seconds
+        is_lost: Callable[[int], bool] = lambda number: False,  # whether the n-th packet gets lost on its way
     ) -> None:
         self._transport = transport
         self._rounds = rounds
         self._closed = closed
         self._hold = hold
+        self._is_lost = is_lost
         self._ssrc = secrets.randbits(32)
         self._base = secrets.randbits(31)  # of the timestamps; RTP wants them to begin anywhere
         self._sequence = secrets.randbits(16)
@@ -80,9 +83,10 @@ class Playback:
         for number, payload in enumerate(payloads, start=1):
             last = number == len(payloads)
             packet = Packet(payload, self._sequence, self._timestamp(seconds), self._ssrc, marker=last)
-            self._transport.send(packet.to_bytes())
             self._sequence += 1
             self._num_packets += 1
+            if not self._is_lost(self._num_packets):
+                self._transport.send(packet.to_bytes())
             self._num_bytes += len(payload)
 
     def _report(self, seconds: float) -> None:
@@ -97,6 +101,8 @@ class Playback:
 
 class Interleaved:
     """RTP inside the RTSP connection."""
+
+    name = "tcp"
 
     def __init__(self, write: Callable[[bytes], None], channels: tuple[int, int]) -> None:
         self._write = write
@@ -115,6 +121,8 @@ class Interleaved:
 
 class Datagrams:
     """RTP in UDP packets from two sockets of our own."""
+
+    name = "udp"
 
     def __init__(self, host: str, ports: tuple[int, int]) -> None:
         self._targets = [(host, port) for port in ports]

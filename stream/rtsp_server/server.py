@@ -14,14 +14,14 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal, Self
+from typing import BinaryIO, Self
 from urllib.parse import quote, unquote, urlsplit
 
 from stream.rtsp_server.clip import Clip
-from stream.rtsp_server.messages import Login, Request
+from stream.rtsp_server.messages import Auth, Login, Request
 from stream.rtsp_server.playback import Playback, Transport, choose_transport
 
 Answer = tuple[str, dict[str, str], str]
@@ -41,13 +41,18 @@ class RtspServer:
         port: int = 0,  # 0: any free one
         user: str | None = None,
         password: str | None = None,
-        auth: Literal["digest", "basic"] = "digest",
+        auth: Auth = "digest",
+        transports: Collection[str] = ("tcp", "udp"),  # that viewers may choose
+        join: int = 0,  # pictures of the clip that a viewer has missed
         loop: bool = True,
         host: str = "127.0.0.1",
     ) -> None:
         self.clip = Clip.read(clip)
         self.loop = loop
+        self.transports = frozenset(transports)
+        self.join = join
         self.login = Login(user, password or "", auth) if user else None
+        self.lost_every = 0  # every so many packets of pictures one is lost on its way; 0: none
         self.flowing = threading.Event()  # cleared: connected, but nothing is sent
         self.flowing.set()
         self._host, self._port = host, port
@@ -95,6 +100,10 @@ class RtspServer:
     def resume(self) -> None:
         """Goes on where `stall` began; the times say how long it was."""
         self.flowing.set()
+
+    def lose(self, every: int) -> None:
+        """Every so many packets of pictures one is lost, as on a bad line; 0: none any more."""
+        self.lost_every = every
 
     def drop(self) -> None:
         """Closes every connection at once."""
@@ -244,8 +253,12 @@ class _Viewer:
         self._wait_while_stalled()
         return time.monotonic() - began
 
+    def _is_lost(self, number: int) -> bool:
+        every = self._server.lost_every
+        return every > 0 and number % every == 0
+
     def _rounds(self) -> Iterator[Clip]:
-        yield self._server.clip
+        yield self._server.clip.after(self._server.join)
         while self._server.loop:
             yield self._server.clip
 
@@ -286,9 +299,13 @@ class _Viewer:
         if self._transport is not None:
             return "455 Method Not Valid in This State", {}, ""
         wanted = request.headers.get("transport", "")
-        self._transport = choose_transport(wanted, self.send, self._connection.getpeername()[0])
-        if self._transport is None:
+        transport = choose_transport(wanted, self.send, self._connection.getpeername()[0])
+        if transport is None:
             return "461 Unsupported Transport", {}, ""
+        if transport.name not in self._server.transports:
+            transport.close()
+            return "461 Unsupported Transport", {}, ""
+        self._transport = transport
         session = f"{self._session};timeout=60"
         return "200 OK", {"Transport": self._transport.description, "Session": session}, ""
 
@@ -296,7 +313,7 @@ class _Viewer:
         if self._transport is None:
             return "455 Method Not Valid in This State", {}, ""
         if self._playback is None:
-            self._playback = Playback(self._transport, self._rounds(), self._closed, self._hold)
+            self._playback = Playback(self._transport, self._rounds(), self._closed, self._hold, self._is_lost)
         track = f"{request.url.rstrip('/')}/track0"
         headers = {
             "Session": self._session,

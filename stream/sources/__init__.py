@@ -15,8 +15,8 @@ SOURCES = {
     "folder": "stream.sources.folder:FolderSource",
     "rtsp": "stream.sources.network:NetworkSource",
     "rtsps": "stream.sources.network:NetworkSource",
-    "http": "stream.sources.network:NetworkSource",
-    "https": "stream.sources.network:NetworkSource",
+    "http": "stream.sources.web:WebSource",
+    "https": "stream.sources.web:WebSource",
     "camera": "stream.sources.camera:CameraSource",
     "synthetic": "stream.sources.synthetic:SyntheticSource",
 }

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
-from stream.errors import SourceNotFound, UnknownScheme
+from stream.errors import BadAddress, SourceNotFound, UnknownScheme
 from stream.sources import SOURCES, Source
 from stream.sources.reconnect import OnStatus, Reconnecting, no_status
 from stream.sources.redaction import redact
@@ -81,17 +81,34 @@ def open_source(
     first = opens(where.target, **options)
     if not first.live:
         return first
-    return Reconnecting(lambda: opens(where.target, **options), name=first.name, patient=patient, on_status=on_status)
+    # Where a source had to look what the address leads to, it need not look each time.
+    connect = getattr(first, "again", lambda: opens(where.target, **options))
+    return Reconnecting(connect, name=first.name, patient=patient, on_status=on_status)
 
 
 def _registered(scheme: str, text: str, rest: str, has_slashes: bool) -> Address:
     if scheme not in LOCAL:
+        _check_login(text, rest)
         return Address(scheme, scheme + text[len(scheme) :])  # FFmpeg knows its protocols in lower case only
     if scheme != "camera" and has_slashes:  # file:///home/my%20clip.mp4
         rest = unquote(rest)
     if scheme == "file" and Path(rest).is_dir():
         scheme = "folder"
     return Address(scheme, rest)
+
+
+def _check_login(text: str, rest: str) -> None:
+    """A raw "/", "?" or "#" in a password ends the name of the host: everything would look like a wrong host."""
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    after = rest[len(authority) :]
+    if "@" in authority or "@" not in after:
+        return
+    port = authority.rpartition(":")[2] if ":" in authority else ""
+    if after.startswith("#") or not (authority.startswith("[") or port.isdecimal() or ":" not in authority):
+        raise BadAddress(
+            f"{redact(text)}: {after[0]!r} ends the name of a host, and here it seems to stand in a password. "
+            f"Percent-encode it: {quote(after[0], safe='')} for {after[0]}."
+        )
 
 
 def _local(path: str) -> Address:

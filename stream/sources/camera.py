@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import sys
-import threading
-import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
 
 from stream.errors import ConnectionFailed, SourceNotFound, SourceUnreadable, Stalled, StreamError
 from stream.frame import Frame
-from stream.sources.decoding import ArrivalClock, own_time, pictures, to_pixels, video_track
-from stream.sources.detached import Detached, Ended, OutOfTime
+from stream.sources.connection import Connection, Progress
+from stream.sources.container import ContainerReader, Stamp, arrival_stamps
+from stream.sources.decoding import AS_A_PLAYER, Decoding, decode_at_once
 
 FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
-
-GOODBYE = 1.0  # seconds for the picture at hand to come and the device to be closed; a driver that hangs is left behind
 
 Open = Callable[[str, str, dict[str, str]], av.container.InputContainer]
 """(device, format, options): av.open, or what a test puts in its place."""
@@ -39,6 +36,7 @@ class CameraSource:
         *,
         size: tuple[int, int] | None = None,  # (height, width); None: as the camera likes
         fps: float | None = None,
+        decoding: Decoding = AS_A_PLAYER,
         read_timeout: float = 5.0,  # seconds; drivers know none, and an unplugged camera may just hang
         open: Open = open_device,
         platform: str = sys.platform,
@@ -47,8 +45,6 @@ class CameraSource:
         self._kind = FORMATS.get(platform, "v4l2")
         self._device = _device(device or "0", self._kind, devices)
         self.name = f"camera:{device or '0'}"
-        self.codec = ""
-        self.corrupt = 0  # pictures that came broken over the cable
         self._devices = devices
         self._open_device = open
         self._read_timeout = read_timeout
@@ -57,55 +53,45 @@ class CameraSource:
             self._options["video_size"] = f"{size[1]}x{size[0]}"
         if fps is not None:
             self._options["framerate"] = f"{fps:g}"
-        self._closed = threading.Event()
-        self._lock = threading.Lock()
-        self._reading: Detached[Frame | None] | None = None
+        self._reader = ContainerReader(self.name, self._open, self._stamps, self._failure, self._heard, decoding)
+        self._connection = Connection(
+            self.name, self._reader.read, self._too_late, open_timeout=read_timeout, read_timeout=read_timeout
+        )
+
+    @property
+    def codec(self) -> str:
+        return self._reader.codec
+
+    @property
+    def corrupt(self) -> int:
+        """Pictures that came broken over the cable."""
+        return self._reader.corrupt
+
+    @property
+    def progress(self) -> Progress:
+        return self._connection.progress
 
     def __iter__(self) -> Iterator[Frame]:
-        with self._lock:
-            if self._closed.is_set():
-                return
-            reading = self._reading = Detached(self._read, self.name)
-        try:
-            while True:
-                frame = reading.next(self._read_timeout)
-                if frame is not None:
-                    yield frame
-        except OutOfTime:
-            raise Stalled(f"{self.name}: no picture for {self._read_timeout:g} s.") from None
-        except Ended:
-            return
-        finally:
-            reading.close()
-            if self._closed.is_set():  # whoever opens the device next finds it free
-                reading.join(GOODBYE)
+        return self._connection.frames()
 
     def close(self) -> None:
         """Returns at once, even while the driver hangs."""
-        self._closed.set()
-        with self._lock:
-            if self._reading is not None:
-                self._reading.close()
+        self._connection.close()
 
-    def _read(self) -> Generator[Frame | None, None, None]:
-        try:
-            with self._open_device(self._device, self._kind, dict(self._options)) as container:
-                track = video_track(container, self.name)
-                self.codec = track.codec_context.name
-                clock = ArrivalClock()
-                for picture in pictures(container, track, self._count_corrupt):
-                    now = time.monotonic()
-                    if picture is None:
-                        yield None
-                    else:
-                        yield Frame(to_pixels(picture), clock.pts(own_time(picture), now), now, "arrival")
-        except (OSError, av.error.FFmpegError) as error:
-            raise self._failure(error) from None
+    def _open(self) -> av.container.InputContainer:
+        return self._open_device(self._device, self._kind, dict(self._options))
 
-    def _count_corrupt(self) -> None:
-        self.corrupt += 1
+    def _stamps(self, container: av.container.InputContainer, track: av.VideoStream) -> Stamp:
+        decode_at_once(track)
+        return arrival_stamps(container)
 
-    def _failure(self, error: Exception) -> StreamError:
+    def _heard(self) -> None:
+        self._connection.heard()
+
+    def _too_late(self, opening: bool) -> StreamError:
+        return Stalled(f"{self.name}: no picture for {self._read_timeout:g} s.")
+
+    def _failure(self, error: Exception, opening: bool) -> StreamError:
         reason = getattr(error, "strerror", None) or str(error)
         if isinstance(error, PermissionError):
             return SourceUnreadable(

@@ -1,101 +1,119 @@
-"""From containers to pictures: which track, what survives corrupt data, and what time a picture shows.
+"""From containers to pictures: which track, what to believe, and how it is shown.
 
-Knows PyAV. Knows no address, no network and no thread.
+Every packet is decoded, because the next picture refers to it. Conversion to upright RGB, which costs as much
+again, waits until somebody looks. Knows PyAV. Knows no address, no network, no time grid and no thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import av
-import numpy as np
 from av.stream import Disposition
 
 from stream.errors import NoVideo, SourceUnreadable
-from stream.frame import Pixels
+from stream.frame import Clock, Frame, LazyPicture
+from stream.sources.clocks import FileClock
+from stream.sources.damage import Damage, NoNumbers
+from stream.sources.h264 import FrameNumbers
+from stream.sources.player import Player
 
+MAY_JUMP = 0x0200  # FFmpeg's AVFMT_TS_DISCONT: times may go on anywhere, as in MPEG-TS
 FALLBACK_FPS = 25.0  # where a file tells neither times nor a rate
-DIVERGED = 3.0  # seconds between a device's own clock and arrival, beyond which its clock is not believed
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """What is done with pictures on their way; the same for every source that decodes."""
+
+    keep_damaged: bool = False  # believe pictures of which data was missing
+    deinterlace: bool = True  # where the stream says that a picture is two halves
+
+
+AS_A_PLAYER = Decoding()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """One picture, and what its container says of it."""
+
+    picture: LazyPicture
+    own: float | None  # seconds by the clock of whoever made it
+    duration: float  # seconds it is shown; 0 where nobody says
+    damaged: bool = False
+
+    def frame(self, pts: float, captured: float, clock: Clock) -> Frame:
+        return Frame(self.picture, pts, captured, clock, self.damaged, self.duration)
 
 
 def video_track(container: av.container.InputContainer, name: str) -> av.VideoStream:
-    """The first track of moving pictures; the cover of a song is none."""
-    tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
+    """The track a player would show: the one marked so, else the first. The cover of a song is none."""
+    tracks = _moving(container.streams.video)
     if not tracks:
-        raise NoVideo(f"{name}: it opens, but holds no pictures (audio only?).")
-    if tracks[0].codec_context is None:
+        found = "no video, only a cover picture" if container.streams.video else "no pictures (audio only?)"
+        raise NoVideo(f"{name}: it opens, but holds {found}.")
+    marked = [track for track in tracks if track.disposition & Disposition.default]
+    track = (marked or tracks)[0]
+    if track.codec_context is None:
         raise SourceUnreadable(f"{name}: there is no decoder for its pictures.")
-    return tracks[0]
+    return track
+
+
+def _moving(tracks: tuple[av.VideoStream, ...]) -> list[av.VideoStream]:
+    pictures = [track for track in tracks if not track.disposition & Disposition.attached_pic]
+    # A cover that is not marked as one: a single picture beside a track of many, or of unknown length (0).
+    return [track for track in pictures if track.frames != 1] or pictures
+
+
+def decode_at_once(track: av.VideoStream) -> None:
+    """For live pictures: threads by frame would hold back as many as there are cores."""
+    # H.264 by slice does not say which pictures it patched up; and cameras send one slice a picture anyway.
+    track.thread_type = "NONE" if track.codec_context.name == "h264" else "SLICE"
+
+
+def file_clock(container: av.container.InputContainer, track: av.VideoStream) -> FileClock:
+    jumps = bool(container.format.flags & MAY_JUMP)
+    return FileClock(1 / float(track.average_rate or FALLBACK_FPS), jumps=jumps)
 
 
 def pictures(
-    container: av.container.InputContainer, track: av.VideoStream, on_corrupt: Callable[[], object]
-) -> Iterator[av.VideoFrame | None]:
+    container: av.container.InputContainer,
+    track: av.VideoStream,
+    on_corrupt: Callable[[], object],
+    how: Decoding = AS_A_PLAYER,
+) -> Iterator[Decoded | None]:
     """Decoded pictures. None stands for data that made no picture yet: a sign of life.
 
     What cannot be decoded is told to `on_corrupt` and passed over, decoders recover at the next keyframe.
     """
+    context = track.codec_context
+    damage: Damage[Decoded] = Damage(FrameNumbers(context.extradata) if context.name == "h264" else NoNumbers())
+    player = Player(track, how.deinterlace)
     for packet in container.demux(track):
+        damage.send(packet)
         try:
             decoded = packet.decode()
         except av.error.InvalidDataError:
             on_corrupt()
+            damage.fail()
             decoded = []
-        yield from decoded or (None,)
+        for picture in decoded:
+            damage.come_out(picture, Decoded(player.show(picture), own_time(picture), _duration(picture)))
+        settled = [_judged(made, how, is_damaged) for made, is_damaged in damage.settled()]
+        yield from settled or (None,)
+    yield from (_judged(made, how, is_damaged) for made, is_damaged in damage.settled(at_the_end=True))
 
 
-def to_pixels(picture: av.VideoFrame) -> Pixels:
-    """RGB, upright: phones write pictures lying on their side and say so."""
-    pixels: Pixels = picture.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-    quarter_turns = round(picture.rotation / 90) % 4  # counterclockwise
-    return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if quarter_turns else pixels
+def _judged(made: Decoded, how: Decoding, is_damaged: bool) -> Decoded:
+    return replace(made, damaged=True) if is_damaged and not how.keep_damaged else made
 
 
 def own_time(picture: av.VideoFrame) -> float | None:
-    """Seconds by the clock of whoever made the picture."""
     if picture.pts is None or picture.time_base is None:
         return None
     return float(picture.pts * picture.time_base)
 
 
-class FileClock:
-    """Seconds from a file's first picture; a picture without a time follows the one before it."""
-
-    def __init__(self, track: av.VideoStream) -> None:
-        self._step = 1 / float(track.average_rate or FALLBACK_FPS)
-        self._origin: float | None = None  # the track's own time of pts 0
-        self._last: float | None = None
-
-    def pts(self, own: float | None) -> float:
-        expected = 0.0 if self._last is None else self._last + self._step
-        if own is not None and self._origin is None:
-            self._origin = own - expected
-        if own is None or self._origin is None:
-            self._last = expected
-        else:
-            self._last = max(self._last or 0.0, own - self._origin)
-        return self._last
-
-
-class ArrivalClock:
-    """Seconds of this machine's monotonic clock, spaced as the device says.
-
-    Pictures arrive in bursts; the device's own times are even, but count from anywhere, drift and jump.
-    So they are shifted to the arrival of the least delayed picture, and believed while they stay near it.
-    """
-
-    def __init__(self, diverged: float = DIVERGED) -> None:
-        self._diverged = diverged
-        self._shift: float | None = None
-        self._last = float("-inf")
-
-    def pts(self, own: float | None, arrived: float) -> float:
-        self._last = max(self._last, arrived if own is None else self._shifted(own, arrived))
-        return self._last
-
-    def _shifted(self, own: float, arrived: float) -> float:
-        shift = arrived - own
-        # No picture is from the future: one that seems so came faster than all before it.
-        if self._shift is None or shift < self._shift or shift - self._shift > self._diverged:
-            self._shift = shift
-        return own + self._shift
+def _duration(picture: av.VideoFrame) -> float:
+    return float(max(0, picture.duration or 0) * (picture.time_base or 0))

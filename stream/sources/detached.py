@@ -60,9 +60,10 @@ class Detached(Generic[T]):
             self._items.clear()
             self._changed.notify_all()
 
-    def join(self, timeout: float) -> None:
-        """After `close`: waits until the read has ended and the generator has said its goodbyes."""
+    def join(self, timeout: float) -> bool:
+        """After `close`: waits until the generator is closed, too; False if it is not within `timeout` seconds."""
         self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         error: BaseException | None = None

@@ -14,8 +14,9 @@ from stream.errors import NoVideo, SourceNotFound, SourceUnreadable, StreamError
 from stream.frame import Frame, Pixels
 from stream.printable import printable
 from stream.sources.animation import is_animation, shown
-from stream.sources.decoding import FileClock, own_time, pictures, to_pixels, video_track
+from stream.sources.decoding import AS_A_PLAYER, Decoding, file_clock, pictures, video_track
 from stream.sources.picture import MAX_PIXELS, decode, is_picture
+from stream.sources.unfinished import UNFINISHED, begins_like_mp4
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +41,22 @@ class FileSource:
 
     live = False
 
-    def __init__(self, path: str | Path, *, follow: bool = True, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        decoding: Decoding = AS_A_PLAYER,
+        follow: bool = True,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
         self._path = Path(path)
+        self._decoding = decoding
         self._options = OPTIONS if follow else {**OPTIONS, "format_whitelist": SELF_CONTAINED}
         self._max_pixels = max_pixels
         self.name = printable(str(path))
         self.codec = ""
         self.corrupt = 0  # pieces of data that could not be decoded, in the latest iteration
+        self.clock_restarts = 0  # how often the file's own time began again, in the latest iteration
         self._closed = threading.Event()
         self._frames = self._check()
 
@@ -105,19 +115,21 @@ class FileSource:
             yield Frame(pixels, pts, time.monotonic(), "file")
 
     def _video(self) -> Iterator[Frame]:
-        self.corrupt = 0
+        self.corrupt = self.clock_restarts = 0
         num_frames = expected = 0
         with self._open() as container:
             track = self._track(container)
             self.codec = track.codec_context.name
             track.thread_type = "AUTO"  # by frame too: nobody waits for the newest one
-            clock = FileClock(track)
+            clock = file_clock(container, track)
             expected = track.frames  # 0 where the file does not say
             try:
-                for picture in pictures(container, track, self._count_corrupt):
+                for picture in pictures(container, track, self._count_corrupt, self._decoding):
                     if picture is not None:
                         num_frames += 1
-                        yield Frame(to_pixels(picture), clock.pts(own_time(picture)), time.monotonic(), "file")
+                        pts = clock.pts(picture.own)
+                        self.clock_restarts = clock.restarts
+                        yield picture.frame(pts, time.monotonic(), "file")
             except av.error.FFmpegError as error:
                 if not num_frames:
                     raise self._unreadable(error) from None
@@ -129,6 +141,8 @@ class FileSource:
             raise NoVideo(f"{self.name}: not one picture in it could be decoded.")
         if num_frames < COMPLETE * expected:
             log.warning("%s ends after %d of %d frames: the file is cut off", self.name, num_frames, expected)
+        if self.clock_restarts:
+            log.warning("%s: its clock starts again (%d x); it is read as one video", self.name, self.clock_restarts)
         if self.corrupt:
             log.warning("%s: %d pieces of data could not be decoded", self.name, self.corrupt)
 
@@ -136,5 +150,9 @@ class FileSource:
         self.corrupt += 1
 
     def _unreadable(self, error: Exception) -> StreamError:
+        if isinstance(error, av.error.InvalidDataError) and self._path.is_file():
+            with self._path.open("rb") as file:
+                if begins_like_mp4(file.read(12)):
+                    return SourceUnreadable(f"{self.name}: {UNFINISHED}")
         reason = getattr(error, "strerror", None) or str(error)
         return SourceUnreadable(f"{self.name}: it cannot be read as a video or picture ({reason}).")

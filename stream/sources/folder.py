@@ -45,7 +45,7 @@ class FolderSource:
                 self.skipped += 1
                 log.warning("skipped: %s", error)
                 continue
-            yield Frame(pixels, shown / self.fps, time.monotonic(), "file")
+            yield Frame(pixels, shown / self.fps, time.monotonic(), "file", duration=1 / self.fps)
             shown += 1
         if not shown:
             raise NoVideo(f"{self.name}: not one of its {self.skipped} pictures can be read.")

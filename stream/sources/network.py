@@ -6,46 +6,50 @@ own texts do, so they are never passed on nor chained.
 
 from __future__ import annotations
 
+import errno
 import logging
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from pathlib import PurePosixPath
+from collections.abc import Iterator
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import av
 
 from stream.errors import (
     AuthenticationFailed,
     ConnectionFailed,
+    LoginUnsupported,
     SourceNotFound,
     SourceUnreadable,
     Stalled,
     StreamError,
 )
 from stream.frame import Frame
-from stream.sources.decoding import ArrivalClock, FileClock, own_time, pictures, to_pixels, video_track
-from stream.sources.detached import Detached, Ended, OutOfTime
+from stream.sources.challenge import wants_unknown_digest
+from stream.sources.clocks import FileClock
+from stream.sources.connection import Connection, Progress
+from stream.sources.container import ContainerReader, Stamp, arrival_stamps, paced_stamps
+from stream.sources.decoding import AS_A_PLAYER, Decoded, Decoding, decode_at_once, file_clock
 from stream.sources.redaction import redact
+from stream.sources.unfinished import UNFINISHED, begins_like_mp4
+from stream.sources.web_look import first_bytes
 
 log = logging.getLogger(__name__)
-
-RECORDINGS = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp"})
-GOODBYE = 1.0  # seconds for the read at hand to end and the server to be told; a read that hangs is left behind
-NO_PICTURE = 30.0  # seconds in which data came but no picture; a keyframe every 20 s is the rarest seen
 
 # What an address may lead to. A playlist from the network must not open files of this machine.
 RTSP_PROTOCOLS = "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto"
 HTTP_PROTOCOLS = "http,https,httpproxy,tcp,tls,crypto"
 
+UNKNOWN_DIGEST = (
+    "the server asks for a login by Digest without MD5 (SHA-256, say), which cannot be given here; "
+    "the password may well be right. Allow Digest with MD5 or Basic in the camera's settings."
+)
+
 
 class NetworkSource:
     """Live: pts are seconds of this machine's monotonic clock. A recording: seconds from its first picture.
 
-    `live=None` decides by the address: what ends like a video file is a recording, anything else is live.
-    If the server then names a length all the same, the recording plays once, at its own speed, and `live`
-    becomes False, so that its end is an end and no lost connection.
+    `live=None` is live until the container names a length: then the recording plays once, at its own speed,
+    and `live` becomes False, so that its end is an end and no lost connection.
     """
 
     can_be_lost = True  # so that `open_source` connects again
@@ -58,85 +62,50 @@ class NetworkSource:
         open_timeout: float = 10.0,  # seconds until the stream is described
         read_timeout: float = 5.0,  # seconds without any data
         live: bool | None = None,
+        decoding: Decoding = AS_A_PLAYER,
     ) -> None:
         if transport not in ("tcp", "udp"):
             raise ValueError(f"transport {transport!r}: known are 'tcp' and 'udp'.")
         self.name = redact(address)
-        self.live = is_live(address) if live is None else live
-        self.codec = ""
-        self.corrupt = 0  # pieces of data that could not be decoded
+        self.live = live is not False
+        self.clock_restarts = 0  # of a recording: how often its own time began again
+        self._is_rtsp = address.lower().startswith("rtsp")
+        self._may_have_an_end = live is None and not self._is_rtsp
         self._address = address
         self._transport = transport
         self._open_timeout = open_timeout
         self._read_timeout = read_timeout
-        self._closed = threading.Event()
-        self._reading: Detached[Frame | None] | None = None
-        self._lock = threading.Lock()
+        self._reader = ContainerReader(self.name, self._open, self._stamps, self._failure, self._heard, decoding)
+        self._connection = Connection(
+            self.name,
+            self._reader.read,
+            self._too_late,
+            open_timeout=open_timeout,
+            read_timeout=read_timeout,
+            silent_means_still=not (self._is_rtsp and transport == "udp"),
+        )
+
+    @property
+    def codec(self) -> str:
+        return self._reader.codec
+
+    @property
+    def corrupt(self) -> int:
+        """Pieces of data that could not be decoded."""
+        return self._reader.corrupt
+
+    @property
+    def progress(self) -> Progress:
+        return self._connection.progress
 
     def __iter__(self) -> Iterator[Frame]:
-        reading = self._connect()
-        if reading is None:
-            return
-        try:
-            yield from self._frames(reading)
-        finally:
-            reading.close()
-            if self._closed.is_set():  # the process may be about to end, and the camera would keep its viewer's place
-                reading.join(GOODBYE)
+        return self._connection.frames()
 
     def close(self) -> None:
         """Returns at once, even while a read hangs."""
-        self._closed.set()
-        with self._lock:
-            if self._reading is not None:
-                self._reading.close()
+        self._connection.close()
 
-    # Waiting, in the thread that iterates
-
-    def _connect(self) -> Detached[Frame | None] | None:
-        with self._lock:
-            if self._closed.is_set():
-                return None
-            self._reading = Detached(self._read, f"connection to {self.name}")
-            return self._reading
-
-    def _frames(self, reading: Detached[Frame | None]) -> Iterator[Frame]:
-        try:
-            reading.next(self._open_timeout)  # the sign that it is open
-        except OutOfTime:
-            raise ConnectionFailed(f"{self.name}: no stream within {self._open_timeout:g} s.") from None
-        except Ended:
-            return
-        seen = time.monotonic()
-        while True:
-            try:
-                frame = reading.next(self._read_timeout)
-            except OutOfTime:
-                raise Stalled(f"{self.name}: connected, but nothing came for {self._read_timeout:g} s.") from None
-            except Ended:
-                return
-            if frame is not None:
-                yield frame
-                seen = time.monotonic()
-            elif time.monotonic() - seen > NO_PICTURE:
-                raise SourceUnreadable(f"{self.name}: data comes, but no picture in {NO_PICTURE:g} s.")
-
-    # Reading, in the connection's own thread
-
-    def _read(self) -> Generator[Frame | None, None, None]:
-        """None first, once it is open; then frames, and None for data without a picture."""
-        try:
-            with self._open() as container:
-                track = video_track(container, self.name)
-                self.codec = track.codec_context.name
-                # By slice: threads by frame would hold back as many frames as there are cores.
-                track.thread_type = "SLICE" if self.live else "AUTO"
-                stamp = self._clock(container, track)
-                yield None
-                for picture in pictures(container, track, self._count_corrupt):
-                    yield None if picture is None else stamp(picture)
-        except av.error.FFmpegError as error:
-            raise self._failure(error, opening=False) from None
+    # In the connection's own thread
 
     def _open(self) -> av.container.InputContainer:
         # PyAV's timeout interrupts whatever FFmpeg does, in every protocol; FFmpeg's own option `timeout` only
@@ -144,13 +113,13 @@ class NetworkSource:
         timeout = (self._open_timeout, self._read_timeout / 2)
         try:
             return av.open(self._address, options=self._options(), timeout=timeout)
-        except av.error.FFmpegError as error:
-            raise self._failure(error, opening=True) from None
+        except av.error.FFmpegError:
+            raise
         except (OSError, ValueError) as error:
             raise ConnectionFailed(f"{self.name}: {redact(str(error))}") from None
 
     def _options(self) -> dict[str, str]:
-        if self._address.lower().startswith("rtsp"):
+        if self._is_rtsp:
             # An RTSP server describes its stream; the little that is missing is in the first picture. Without
             # these two the first picture comes after 2.3 s instead of 0.2 s.
             return {
@@ -161,43 +130,72 @@ class NetworkSource:
             }
         return {"probesize": "500000", "analyzeduration": "500000", "protocol_whitelist": HTTP_PROTOCOLS}
 
-    def _clock(self, container: av.container.InputContainer, track: av.VideoStream) -> Callable[[av.VideoFrame], Frame]:
-        from_start = FileClock(track)
-        arrival = ArrivalClock()
-        start = time.monotonic()
-
-        def recorded(picture: av.VideoFrame) -> Frame:
-            return Frame(to_pixels(picture), from_start.pts(own_time(picture)), time.monotonic(), "file")
-
-        def played(picture: av.VideoFrame) -> Frame:
-            pts = start + from_start.pts(own_time(picture))
-            self._closed.wait(pts - time.monotonic())
-            return Frame(to_pixels(picture), pts, time.monotonic(), "arrival")
-
-        def arrived(picture: av.VideoFrame) -> Frame:
-            now = time.monotonic()
-            return Frame(to_pixels(picture), arrival.pts(own_time(picture), now), now, "arrival")
-
+    def _stamps(self, container: av.container.InputContainer, track: av.VideoStream) -> Stamp:
         if not self.live:
-            return recorded
-        if container.duration is None or self._address.lower().startswith("rtsp"):
-            return arrived
+            track.thread_type = "AUTO"
+            return self._recorded(file_clock(container, track))
+        decode_at_once(track)
+        if not self._may_have_an_end or container.duration is None:
+            in_pieces = container.format.name == "hls"
+            return paced_stamps(self._connection.closed.wait) if in_pieces else arrival_stamps(container)
         self.live = False
         log.info("%s is a recording: it plays once, at its own speed", self.name)
-        return played
+        return self._played(file_clock(container, track))
 
-    def _count_corrupt(self) -> None:
-        self.corrupt += 1
+    def _recorded(self, clock: FileClock) -> Stamp:
+        def stamp(picture: Decoded) -> Frame:
+            return picture.frame(self._from_first(clock, picture), time.monotonic(), "file")
 
-    def _failure(self, error: av.error.FFmpegError, *, opening: bool) -> StreamError:
+        return stamp
+
+    def _played(self, clock: FileClock) -> Stamp:
+        start = time.monotonic()
+
+        def stamp(picture: Decoded) -> Frame:
+            pts = start + self._from_first(clock, picture)
+            self._connection.closed.wait(max(0.0, pts - time.monotonic()))
+            return picture.frame(pts, time.monotonic(), "arrival")
+
+        return stamp
+
+    def _from_first(self, clock: FileClock, picture: Decoded) -> float:
+        pts = clock.pts(picture.own)
+        self.clock_restarts = clock.restarts
+        return pts
+
+    def _heard(self) -> None:
+        self._connection.heard()
+
+    def _too_late(self, opening: bool) -> StreamError:
+        over_udp = self._transport == "udp" and self._is_rtsp
+        advice = " UDP often does not get through: try `--transport tcp`." if over_udp else ""
+        if opening:
+            return ConnectionFailed(f"{self.name}: no stream within {self._open_timeout:g} s.{advice}")
+        return Stalled(f"{self.name}: connected, but nothing came for {self._read_timeout:g} s.{advice}")
+
+    def _failure(self, error: Exception, opening: bool) -> StreamError:
         if isinstance(error, TimeoutError | av.error.ExitError):
-            if opening:
-                return ConnectionFailed(f"{self.name}: no stream within {self._open_timeout:g} s.")
-            return Stalled(f"{self.name}: connected, but nothing came for {self._read_timeout:g} s.")
+            return self._too_late(opening)
+        if isinstance(error, av.error.HTTPUnauthorizedError) and wants_unknown_digest(self._address):
+            return LoginUnsupported(f"{self.name}: {UNKNOWN_DIGEST}")
+        if isinstance(error, av.error.InvalidDataError) and self._begins_like_mp4():
+            return SourceUnreadable(f"{self.name}: {UNFINISHED}")
         for kinds, failure, words in FAILURES:
             if isinstance(error, kinds):
                 return failure(f"{self.name}: {words}.")
-        return ConnectionFailed(f"{self.name}: {redact(error.strerror or type(error).__name__)}.")
+        return ConnectionFailed(f"{self.name}: {self._words(error)}.")
+
+    def _words(self, error: Exception) -> str:
+        number = getattr(error, "errno", None)
+        if number == errno.EIO:
+            return "the connection broke off"
+        if number == errno.EPROTONOSUPPORT and self._is_rtsp:
+            other = "udp" if self._transport == "tcp" else "tcp"
+            return f"it does not send over {self._transport.upper()}. Try `--transport {other}`"
+        return redact(getattr(error, "strerror", None) or type(error).__name__)
+
+    def _begins_like_mp4(self) -> bool:
+        return not self._is_rtsp and begins_like_mp4(first_bytes(self._address, 12, 2.0))
 
 
 FAILURES: tuple[tuple[tuple[type[Any], ...], type[StreamError], str], ...] = (
@@ -218,9 +216,3 @@ FAILURES: tuple[tuple[tuple[type[Any], ...], type[StreamError], str], ...] = (
     ),
     ((ConnectionRefusedError,), ConnectionFailed, "nothing listens there (connection refused)"),
 )
-
-
-def is_live(address: str) -> bool:
-    """By its name: recordings end in the suffix of a video file."""
-    parts = urlsplit(address)
-    return not (parts.scheme.lower().startswith("http") and PurePosixPath(parts.path).suffix.lower() in RECORDINGS)

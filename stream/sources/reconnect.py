@@ -16,6 +16,7 @@ from typing import Literal
 from stream.errors import AuthenticationFailed, ConnectionFailed, StreamError
 from stream.frame import Frame
 from stream.sources import Source
+from stream.sources.connection import Progress
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +114,11 @@ class Reconnecting:
     def codec(self) -> str:
         """Of the latest connection."""
         return "" if self._connection is None else self._connection.codec
+
+    @property
+    def progress(self) -> Progress | None:
+        """Of the latest connection, where it tells."""
+        return getattr(self._connection, "progress", None)
 
     @property
     def status(self) -> Status:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 from PIL import Image
 
@@ -70,6 +71,29 @@ def test_watch_gives_events_and_a_summary_last(
     assert overlay.stat().st_size > 1000
 
 
+@pytest.mark.parametrize(("flags", "is_dropped"), [((), True), (("--keep-damaged", "--no-deinterlace"), False)])
+def test_watch_passes_over_damaged_pictures_unless_asked_to_keep_them(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    clip: Path,
+    tmp_path: Path,
+    flags: tuple[str, ...],
+    is_dropped: bool,
+) -> None:
+    spoilt = tmp_path / "spoilt.mp4"
+    with av.open(str(clip)) as given, av.open(str(spoilt), "w") as left:
+        stream = given.streams.video[0]
+        out = left.add_stream_from_template(stream)
+        for index, packet in enumerate(given.demux(stream)):
+            if packet.size and index != 15:  # no keyframe: what follows refers to it
+                packet.stream = out
+                left.mux(packet)
+    assert run(monkeypatch, "watch", spoilt, "--json", *flags) == 0
+    summary = lines(capsys.readouterr().out)[-1]
+    assert summary["received"] == 40
+    assert ("damaged" in summary["dropped"]) == is_dropped
+
+
 def test_watch_over_rtsp_hides_the_password(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clip: Path, tmp_path: Path
 ) -> None:
@@ -116,16 +140,35 @@ def test_doctor_knows_the_machine_and_a_source(
     assert source["codec"] == "h264"
 
 
+def test_doctor_tells_connecting_and_waiting_for_a_picture_apart(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clip: Path
+) -> None:
+    from edge.commands import doctor
+
+    monkeypatch.setattr(doctor, "LOOK", 0.5)
+    with RtspServer(clip) as server:
+        assert run(monkeypatch, "doctor", server.url, "--json") == 0
+        assert server.wait_for_viewers(0, timeout=20)
+        assert server.num_goodbyes == 1
+    source = lines(capsys.readouterr().out)[1]
+    assert source["live"] and source["clock"] == "arrival"
+    moments = [source[f"{name} after"] for name in ("connected", "first data", "first frame")]
+    assert moments == sorted(moments)
+
+
 @pytest.mark.parametrize(
     "words, code, says",
     [
         (["watch", "no-such-clip.mp4"], 3, "no-such-clip.mp4"),
         (["watch", "gopher://x"], 3, "gopher"),
+        (["watch", "rtsp://user:se#cret@camera/live"], 3, "Percent-encode"),
         (["watch", "synthetic:", "--model", "no/where/at/all"], 4, "no folder"),
         (["watch", "synthetic:", "--ground", "person,"], 2, "label"),
         (["watch", "synthetic:", "--fps", "0"], 2, "fps"),
         (["watch", "synthetic:", "--window", "0"], 2, "window"),
         (["watch", "synthetic:", "--transport", "pigeon"], 2, "pigeon"),
+        (["watch", "clip.mp4", "--live"], 2, "--live"),
+        (["doctor", "synthetic:", "--recording"], 2, "--recording"),
         (["describe", "no-such-picture.png"], 3, "no-such-picture.png"),
         (["doctor", "no-such-clip.mp4"], 3, "no-such-clip.mp4"),
     ],

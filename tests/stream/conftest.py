@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import resource
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from fractions import Fraction
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -50,6 +50,31 @@ def _write_video(
     return path
 
 
+def _film(
+    path: Path,
+    pictures: Sequence[Pixels],
+    *,
+    times: Sequence[int] | None = None,  # in frames; one after the other by default
+    fps: int = FPS,
+    codec: str = "libx264",
+    options: dict[str, str] | None = None,
+    aspect: Fraction | None = None,  # width over height of a pixel
+) -> Path:
+    """Pictures of one size into a file."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=fps, options={"g": "25", "bf": "0", **(options or {})})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        if aspect is not None:
+            stream.sample_aspect_ratio = aspect
+        for time, pixels in zip(times or range(len(pictures)), pictures, strict=True):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = time, Fraction(1, fps)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
 def write_sound(path: Path) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
@@ -68,6 +93,11 @@ def shade() -> Callable[..., Pixels]:
 @pytest.fixture(scope="session")
 def write_video() -> Callable[..., Path]:
     return _write_video
+
+
+@pytest.fixture(scope="session")
+def film() -> Callable[..., Path]:
+    return _film
 
 
 @pytest.fixture(scope="session")
@@ -151,6 +181,13 @@ def serving(handler: Any) -> Iterator[str]:
 
 
 @pytest.fixture
+def serve() -> Iterator[Callable[[Any], str]]:
+    """Handler -> address of a server that runs until the test is over."""
+    with ExitStack() as servers:
+        yield lambda handler: servers.enter_context(serving(handler))
+
+
+@pytest.fixture
 def web(media: Path) -> Iterator[str]:
     with serving(partial(QuietFiles, directory=str(media))) as address:
         yield address
@@ -182,3 +219,15 @@ def largest_file() -> Callable[[int], AbstractContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limited
+
+
+def shows_nothing() -> Callable[..., None]:
+    """Fails if "s3cr3t" is anywhere in the error, in those that a traceback would print with it, or in the texts."""
+
+    def check(error: BaseException | None, *texts: str) -> None:
+        assert not any("s3cr3t" in text for text in texts)
+        while error is not None:
+            assert "s3cr3t" not in str(error) and "s3cr3t" not in repr(error)
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+    return check

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.errors import SourceNotFound, UnknownScheme
+from stream.errors import BadAddress, SourceNotFound, UnknownScheme
 from stream.sources import SOURCES, address
 from stream.sources.address import open_source, parse, redact
 from stream.sources.reconnect import Reconnecting
@@ -216,6 +216,38 @@ def test_only_registered_schemes_are_opened(typed: str) -> None:
         open_source(typed)
     if caught.type is UnknownScheme:
         assert all(scheme in str(caught.value) for scheme in SOURCES)
+
+
+@pytest.mark.parametrize(
+    ("typed", "encoded"),
+    [
+        ("rtsp://user:se#cret@camera/live", "%23"),
+        ("rtsp://user:#secret@camera/live", "%23"),
+        ("rtsp://user#1:secret@camera/live", "%23"),
+        ("rtsp://user:12#secret@camera/live", "%23"),
+        ("rtsp://user:se/cret@camera/live", "%2F"),
+        ("http://user:se?cret@camera/live", "%3F"),
+    ],
+)
+def test_a_password_with_a_raw_delimiter_says_how_to_write_it(typed: str, encoded: str) -> None:
+    with pytest.raises(BadAddress, match=f"Percent-encode it: {encoded}") as caught:
+        open_source(typed)
+    assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "rtsp://user:se%23cret@camera/live#main",
+        "rtsp://user:se@cret@camera/live?a=@",
+        "rtsp://camera:554/cam@1",
+        "rtsp://[::1]:554/cam@1",
+        "https://example.org/@someone/clip.mp4#t=10",
+        "rtsp://camera?name=a@b",
+    ],
+)
+def test_an_at_sign_elsewhere_is_no_password(typed: str) -> None:
+    assert parse(typed).target == typed
 
 
 def test_an_unknown_scheme_is_reported_without_its_password() -> None:

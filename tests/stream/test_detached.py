@@ -83,7 +83,7 @@ def test_the_reader_runs_one_item_ahead_only() -> None:
     reading.close()
 
 
-def test_after_close_one_can_wait_for_the_goodbyes() -> None:
+def test_who_joins_knows_that_all_is_closed() -> None:
     gone = threading.Event()
 
     def read() -> Generator[int, None, None]:
@@ -93,6 +93,21 @@ def test_after_close_one_can_wait_for_the_goodbyes() -> None:
             gone.set()
 
     reading = Detached(read, "reading")
+    reading.next(LONG)
     reading.close()
-    reading.join(LONG)
+    assert reading.join(LONG)
     assert gone.is_set()
+
+
+def test_a_hanging_read_is_not_joined_for_ever() -> None:
+    released = threading.Event()
+
+    def read() -> Generator[int, None, None]:
+        released.wait(LONG)
+        yield 1
+
+    reading = Detached(read, "reading")
+    reading.close()
+    assert not reading.join(0.01)
+    released.set()
+    assert reading.join(LONG)

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import cv2
@@ -13,9 +15,12 @@ from PIL import Image
 
 from stream.errors import NoVideo, SourceNotFound, SourceUnreadable
 from stream.frame import Pixels
+from stream.sampler import groups
+from stream.sources.decoding import file_clock
 from stream.sources.file import FileSource
 
 Shade = Callable[..., Pixels]
+Film = Callable[..., Path]
 WriteVideo = Callable[..., Path]
 
 FPS = 25  # of all clips made here
@@ -50,6 +55,44 @@ def test_time_counts_from_the_first_picture(tmp_path: Path, clip: Path) -> None:
                 packet.stream = out
                 shifted.mux(packet)
     assert [frame.pts for frame in FileSource(late)][:2] == pytest.approx([0, 1 / FPS], abs=1e-3)
+
+
+@pytest.mark.parametrize("jump", [0, 3600])  # seconds from the first recording's begin to the second's
+def test_two_recordings_in_one_file_are_one_video(
+    tmp_path: Path, film: Film, shade: Shade, jump: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    pictures = [shade(index) for index in range(FPS)] * 2
+    parts = [
+        film(tmp_path / "first.ts", pictures).read_bytes(),
+        film(tmp_path / "second.ts", pictures, times=range(jump * FPS, (jump + 2) * FPS)).read_bytes(),
+    ]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(parts))
+    source = FileSource(joined)
+    pts = [frame.pts for frame in source]
+    assert pts == pytest.approx([index / FPS for index in range(4 * FPS)], abs=1e-3)
+    assert source.clock_restarts == 1
+    assert "clock starts again (1 x)" in caplog.text
+    sampled = [group.num_frames for group in groups(source, 2.0, (28, 28))]
+    assert sampled == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_screen_that_stands_still_for_half_a_minute_is_watched_all_the_time(
+    tmp_path: Path, film: Film, shade: Shade, suffix: str
+) -> None:
+    times = [0, 1, 2, 750, 751, 752]
+    path = film(tmp_path / f"screen.{suffix}", [shade(index) for index in range(6)], times=times)
+    made = list(groups(FileSource(path), 1.0, (28, 28)))
+    assert [group.index for group in made] == list(range(16))
+    assert [group.num_frames for group in made] == [1] + [0] * 14 + [1]
+
+
+def test_a_video_that_tells_no_rate_is_stepped_as_most_are() -> None:
+    container: Any = SimpleNamespace(format=SimpleNamespace(flags=0))
+    track: Any = SimpleNamespace(average_rate=None)
+    clock = file_clock(container, track)
+    assert [clock.pts(None), clock.pts(None)] == [0.0, 1 / 25]
 
 
 def test_pictures_without_a_time_follow_at_the_rate_of_the_file(tmp_path: Path, write_video: WriteVideo) -> None:
@@ -236,3 +279,12 @@ def test_real_clips_decode_fully(clips: Path) -> None:
             assert frame.pts > last
             count, last = count + 1, frame.pts
         assert (count, source.corrupt) == (expected, 0), path.name
+
+
+def test_a_recording_without_its_index_says_that_it_is_not_finished(
+    write_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    unfinished = write_video(tmp_path / "unfinished.mp4")  # its index comes last
+    unfinished.write_bytes(unfinished.read_bytes().partition(b"moov")[0][:-4])
+    with pytest.raises(SourceUnreadable, match="never finished"):
+        FileSource(unfinished)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from stream.errors import NoVideo, SourceNotFound
+from stream.sampler import groups
 from stream.sources.folder import FolderSource
 
 
@@ -29,6 +30,14 @@ def test_the_rate_is_an_option(tmp_path: Path) -> None:
     assert [frame.pts for frame in FolderSource(tmp_path, fps=10)] == [0.0, 0.1]
     with pytest.raises(ValueError, match="fps 0"):
         FolderSource(tmp_path, fps=0)
+
+
+def test_each_picture_stands_until_the_next_is_due_however_slow_they_are(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", 0)
+    save(tmp_path / "b.png", 200)
+    made = list(groups(FolderSource(tmp_path, fps=0.1), 1.0, (28, 28)))
+    assert [group.index for group in made] == list(range(10))
+    assert [int(group.pixels.mean()) for group in made] == [0] * 5 + [200] * 5
 
 
 def test_what_cannot_be_read_is_skipped_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -293,3 +293,28 @@ def test_the_login_is_in_one_of_the_addresses_only(clip: Path) -> None:
         assert server.url_with_login == server.url.replace("rtsp://", "rtsp://a%20b:p%40ss%2Fw@")
     with pytest.raises(ValueError, match="known are"):
         RtspServer(clip, user="a", auth="ntlm")  # type: ignore[arg-type]
+
+
+def test_a_login_by_sha256_is_admitted_from_who_knows_how(clip: Path) -> None:
+    with (
+        RtspServer(clip, user="viewer", password="secret", auth="digest-sha256") as server,
+        closing(Talk(server)) as talk,
+    ):
+        status, headers, _ = talk.ask("DESCRIBE")
+        assert status == 401 and "algorithm=SHA-256" in headers["WWW-Authenticate"]
+        nonce = headers["WWW-Authenticate"].partition('nonce="')[2].partition('"')[0]
+
+        def digest(text: str) -> str:
+            return hashlib.sha256(text.encode()).hexdigest()
+
+        response = digest(f"{digest('viewer:loopback camera:secret')}:{nonce}:{digest(f'DESCRIBE:{server.url}')}")
+        login = f'Digest username="viewer", nonce="{nonce}", uri="{server.url}", response="{response}"'
+        assert talk.ask("DESCRIBE", Authorization=login)[0] == 200
+
+
+def test_a_viewer_who_joins_late_has_missed_what_came_before(clip: Path) -> None:
+    whole = Clip.read(clip)
+    late = whole.after(7)
+    assert [picture.nals for picture in late.pictures] == [picture.nals for picture in whole.pictures[7:]]
+    assert late.pictures[0].due == 0
+    assert late.seconds == pytest.approx(whole.seconds - 7 / FPS)

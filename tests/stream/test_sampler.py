@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.errors import BadPicture
-from stream.sampler import BETWEEN_SAMPLES, EARLY, OUT_OF_ORDER, FrameSampler, groups
+from stream.sampler import BETWEEN_SAMPLES, DAMAGED, EARLY, HOLD_IN_FILES, OUT_OF_ORDER, FrameSampler, groups
 from stream.testing import frame, frames
 
 SIZE = (28, 28)
@@ -129,6 +129,72 @@ def test_hold_says_how_long_a_hole_may_be():
 
     assert [group.index for group in sample(times, hold=3.0)] == [0, 1, 2, 3, 4]
     assert [group.index for group in sample(times, hold=2.9)] == [0, 4]
+
+
+def film(times, duration=0.0):
+    """Frames as a file gives them."""
+    return [replace(frame(pts), clock="file", duration=duration) for pts in times]
+
+
+def test_in_a_file_a_picture_holds_until_the_next_one():
+    made = list(groups(film([0.0, 0.5, 30.0, 30.5]), 2.0, SIZE))
+
+    assert [group.index for group in made] == list(range(31))
+    assert [group.num_frames for group in made] == [2] + [0] * 29 + [2]
+    assert {id(group.pixels) for group in made[1:30]} == {id(made[1].pixels)}
+    assert (made[1].pixels == made[0].pixels[1]).all()
+
+
+def test_in_a_file_the_last_picture_holds_as_long_as_it_says():
+    (last,) = film([0.5], duration=9.6)  # until 10.1
+
+    made = list(groups([*film([0.0]), last], 2.0, SIZE))
+
+    assert [(group.index, group.num_frames) for group in made] == [(0, 2)] + [(index, 0) for index in range(1, 11)]
+
+
+def test_a_video_at_the_rate_of_the_grid_ends_with_its_last_picture():
+    made = list(groups(film([0.0, 0.5, 1.0, 1.5], duration=0.5), 2.0, SIZE))
+
+    assert [(group.index, group.num_frames) for group in made] == [(0, 2), (1, 2)]
+
+
+def test_a_picture_that_holds_for_hours_is_a_clock_that_was_set():
+    hours = list(groups(film([0.0, 0.5, 7200.0, 7200.5]), 2.0, SIZE))
+    endless = list(groups(film([0.0, 0.5], duration=1e9), 2.0, SIZE))
+
+    assert [group.index for group in hours] == [0, 7200]
+    assert len(endless) == 1 + HOLD_IN_FILES
+
+
+def test_hold_overrules_what_the_clock_says():
+    assert [group.index for group in groups(film([0.0, 0.5, 4.0, 4.5]), 2.0, SIZE, hold=2.0)] == [0, 4]
+
+
+def test_damaged_frames_are_no_samples_whatever_their_size_and_the_picture_before_them_holds():
+    sampler = FrameSampler(2.0, SIZE)
+    broken = replace(frame(0.5, (0, 0)), damaged=True)
+    made = [*sampler.push(frame(0.0)), *sampler.push(broken)]
+
+    assert (sampler.refused, sampler.resolution_changes, made) == (DAMAGED, 0, [])
+    (group,) = sampler.push(frame(1.0))
+    assert (group.index, group.num_frames) == (0, 1)
+
+
+def test_in_a_file_no_picture_stands_in_for_a_long_run_of_damaged_ones():
+    broken = [replace(each, damaged=True) for each in film([1.0, 2.0, 29.0])]
+    made = list(groups([*film([0.0, 0.5]), *broken, *film([30.0, 30.5])], 2.0, SIZE))
+
+    assert [group.index for group in made] == [0, 30]
+
+
+def test_the_seconds_of_video_are_those_from_the_first_frame_to_the_end_of_the_newest():
+    sampler = FrameSampler(2.0, SIZE)
+    assert sampler.seconds == 0.0
+    for each in film([-7.0, -6.5, -5.0], duration=0.5):
+        sampler.push(each)
+
+    assert sampler.seconds == 2.5
 
 
 @settings(deadline=None)
