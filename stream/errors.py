@@ -8,7 +8,7 @@
       ConnectionFailed     the network or the server refused
       AuthenticationFailed the server wants another user or password
       Stalled              connected, but nothing came within the read timeout
-      BadPicture           a picture that the model cannot take (one pixel, 1:300)
+      BadPicture           a picture that the model cannot take (one pixel, 1:300), or that cannot become RGB
 
 Messages carry redacted addresses only. `code` is stable, for programs.
 """
