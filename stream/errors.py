@@ -10,7 +10,7 @@
       AuthenticationFailed the server wants another user or password
         LoginUnsupported   it wants a kind of login that cannot be given, whatever the password
       Stalled              connected, but nothing came within the read timeout
-      BadPicture           a picture that the model cannot take (one pixel, 1:300)
+      BadPicture           a picture that the model cannot take (one pixel, 1:300), or that cannot become RGB
       NotWatched           a question about a stream that nobody watches, not yet or no longer
       NoPictureYet         a question about a stream of which nothing has been seen
 

@@ -13,21 +13,18 @@ from PIL import Image
 from stream.errors import BadPicture
 from stream.frame import Pixels
 
-CELL = 28
-"""Pixels per side of the square that becomes one token: patch of 14, merged 2 by 2."""
-
 MAX_RATIO = 200
 """Longest side over shortest side, from Qwen2-VL's own preprocessing."""
 
 
-def smart_resize(height: int, width: int, *, factor: int = CELL, min_pixels: int, max_pixels: int) -> tuple[int, int]:
+def smart_resize(height: int, width: int, *, factor: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:
     """The (height, width) at which Qwen2-VL looks at a picture of the given size.
 
     1. Both sides are multiples of `factor`.
     2. The area lies within [min_pixels, max_pixels], as far as whole multiples of `factor` allow.
     3. The aspect ratio is kept as well as possible.
 
-    >>> smart_resize(1080, 1920, min_pixels=128 * 784, max_pixels=256 * 784)
+    >>> smart_resize(1080, 1920, factor=28, min_pixels=128 * 784, max_pixels=256 * 784)
     (336, 588)
     """
     if factor < 1 or not 1 <= min_pixels <= max_pixels:

@@ -14,7 +14,7 @@ import numpy as np
 
 from stream.errors import BadPicture
 from stream.frame import Frame, Group, Pixels
-from stream.resize import CELL, resize
+from stream.resize import resize
 
 ChooseSize = Callable[[int, int], tuple[int, int]]
 """(height, width) of a picture -> (height, width) for the model."""
@@ -211,6 +211,7 @@ class FrameSampler:
 
 
 def _checked(size: tuple[int, int]) -> tuple[int, int]:
-    if any(side < CELL or side % CELL for side in size):
-        raise ValueError(f"Size {size[0]}x{size[1]}: height and width must be positive multiples of {CELL}.")
+    """Which sizes a model takes, it tells itself."""
+    if min(size) < 1:
+        raise ValueError(f"Size {size[0]}x{size[1]}: height and width must be positive.")
     return size

@@ -16,7 +16,9 @@ class Meaning:
 
 MEANINGS = {
     DECODE: Meaning("video", "One frame of the video is decompressed."),
-    SAMPLE: Meaning("video", "A frame is taken or passed over; a taken one is brought to the size the model looks at."),
+    SAMPLE: Meaning(
+        "video", "A frame is taken or passed over; a taken one becomes RGB at the size the model looks at."
+    ),
     PATCHIFY: Meaning("vision", "The pixels of two frames become patches, the vision tower's input."),
     VISION: Meaning("vision", "The patches of a group (two frames) become visual tokens."),
     PREFIX: Meaning("language", "The tokens that come before the video enter the context, once for each window."),

@@ -11,6 +11,7 @@ from typing import Any
 import av
 import numpy as np
 
+from stream.errors import BadPicture
 from stream.frame import LazyPicture, Pixels
 from stream.sources.deinterlace import deinterlaced
 from stream.sources.geometry import Orientation, square
@@ -31,8 +32,11 @@ class Player:
         before, self._before = self._before if woven else None, picture
 
         def convert() -> Pixels:
-            whole = deinterlaced(picture, before) if woven else picture
-            return orientation.apply(_to_rgb(whole, size))
+            try:
+                whole = deinterlaced(picture, before) if woven else picture
+                return orientation.apply(_to_rgb(whole, size))
+            except (av.error.FFmpegError, ValueError) as error:
+                raise BadPicture(f"A picture of format {picture.format.name} cannot become RGB ({error}).") from None
 
         return LazyPicture(orientation.shape(*size), convert)
 

@@ -185,6 +185,25 @@ def test_packets_lost_on_the_network_spoil_no_picture_that_is_believed(plain: Pa
         assert frame.damaged or nearest < 2
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "ts", "h264"])
+@pytest.mark.parametrize(
+    "coding",
+    [
+        {"bf": "4", "x264-params": "b-pyramid=normal:ref=4"},
+        {"bf": "3", "x264-params": "open-gop=1:keyint=10"},
+        {"intra-refresh": "1"},
+        {"x264-params": "interlaced=1"},
+        {"profile": "baseline", "x264-params": "slices=4"},
+    ],
+    ids=["b-pyramid", "open gop", "intra refresh", "interlaced", "slices"],
+)
+def test_no_picture_of_a_whole_film_is_called_damaged_however_it_was_coded(
+    tmp_path: Path, coding: dict[str, str], suffix: str, film: Film
+) -> None:
+    whole = frames(film(tmp_path / f"whole.{suffix}", moving(30), options=coding))
+    assert [frame.damaged for frame in whole] == [False] * 30
+
+
 def test_every_picture_of_a_whole_film_follows_the_one_before(clean: Path) -> None:
     with av.open(str(clean)) as container:
         track = container.streams.video[0]

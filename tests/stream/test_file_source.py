@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stream.errors import NoVideo, SourceNotFound, SourceUnreadable
+from stream.errors import BadPicture, NoVideo, SourceNotFound, SourceUnreadable
 from stream.frame import Pixels
 from stream.sampler import groups
+from stream.session import Session
+from stream.sources import player
 from stream.sources.decoding import file_clock
 from stream.sources.file import FileSource
+from stream.testing import FakeEngine
 
 Shade = Callable[..., Pixels]
 Film = Callable[..., Path]
@@ -148,6 +151,17 @@ def test_a_video_lying_on_its_side_is_put_upright(tmp_path: Path) -> None:
     assert frame.pixels[:70].mean() > 250 and frame.pixels[90:].mean() < 5
 
 
+def test_a_picture_that_cannot_become_rgb_is_named(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(picture: av.VideoFrame, size: tuple[int, int]) -> Pixels:
+        raise av.error.ArgumentError(22, "Invalid argument")
+
+    monkeypatch.setattr(player, "_to_rgb", fail)
+    session = Session(FileSource(clip), FakeEngine(), [], fps=2, window=4, size=(28, 28))
+    summary = session.run()
+    assert isinstance(session.error, BadPicture) and "yuv420p" in str(session.error)
+    assert summary.received == 1 == summary.dropped["bad_picture"]
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "webp", "tif"])
 def test_a_picture_is_a_file_of_one_frame(tmp_path: Path, suffix: str, shade: Shade) -> None:
     path = tmp_path / f"picture.{suffix}"
@@ -276,7 +290,7 @@ def test_real_clips_decode_fully(clips: Path) -> None:
         source = FileSource(path)
         count, last = 0, -1.0
         for frame in source:
-            assert frame.pts > last
+            assert frame.pts > last and not frame.damaged
             count, last = count + 1, frame.pts
         assert (count, source.corrupt) == (expected, 0), path.name
 

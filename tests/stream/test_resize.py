@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.errors import BadPicture
-from stream.resize import CELL, resize, smart_resize
+from stream.resize import resize, smart_resize
 
-LIMITS = {"min_pixels": 128 * 784, "max_pixels": 768 * 784}
+CELL = 28
+LIMITS = {"factor": CELL, "min_pixels": 128 * 784, "max_pixels": 768 * 784}
 
 sides = st.integers(1, 5000)
 areas = st.integers(1, 2000).map(lambda cells: cells * 784)
@@ -21,9 +22,9 @@ def theirs():
 @settings(deadline=None)
 @given(sides, sides, areas, areas)
 def test_it_is_the_rule_of_transformers(theirs, height, width, one, other):
-    limits = {"min_pixels": min(one, other), "max_pixels": max(one, other)}
+    limits = {"factor": CELL, "min_pixels": min(one, other), "max_pixels": max(one, other)}
     try:
-        expected = theirs(height, width, factor=28, **limits)
+        expected = theirs(height, width, **limits)
     except ValueError:
         with pytest.raises(BadPicture):
             smart_resize(height, width, **limits)

@@ -207,6 +207,14 @@ def test_the_times_tell_how_long_a_stall_was(server: RtspServer, talk: Talk) -> 
     assert max(b - a for a, b in pairwise(times)) > 0.25 * 90_000
 
 
+def test_lost_packets_leave_holes_in_the_numbers(server: RtspServer, talk: Talk) -> None:
+    server.lose(every=5)
+    talk.play()
+    pictures = (Packet.from_bytes(packet) for channel, packet in talk.packets() if channel == 0)
+    numbers = [next(pictures).sequence for _ in range(20)]
+    assert [(b - a) % (1 << 16) for a, b in pairwise(numbers)] == ([1, 1, 1, 2] * 5)[:19]
+
+
 def test_a_refusing_server_keeps_its_viewers_and_its_port(server: RtspServer, talk: Talk) -> None:
     assert talk.ask("OPTIONS")[0] == 200
     server.refuse()

@@ -300,9 +300,9 @@ def test_an_impossible_rate_is_refused(fps):
         FrameSampler(fps, SIZE)
 
 
-@pytest.mark.parametrize("size", [(27, 28), (0, 28), (28, -28), (30, 30)])
+@pytest.mark.parametrize("size", [(0, 28), (28, -28)])
 def test_an_impossible_size_is_refused(size):
-    with pytest.raises(ValueError, match="multiples of 28"):
+    with pytest.raises(ValueError, match="must be positive"):
         FrameSampler(2.0, size)
 
 
