@@ -221,6 +221,7 @@ def largest_file() -> Callable[[int], AbstractContextManager[None]]:
     return limited
 
 
+@pytest.fixture
 def shows_nothing() -> Callable[..., None]:
     """Fails if "s3cr3t" is anywhere in the error, in those that a traceback would print with it, or in the texts."""
 
