@@ -57,4 +57,4 @@ def test_the_embedded_model_and_the_types_travel_along(contents: dict[str, int])
 
 def test_the_page_of_a_profile_finds_its_templates(contents: dict[str, int]) -> None:
     for file in ("page.html.j2", "page.css.j2", "plots.svg.j2"):
-        assert contents[f"edge/profiling/{file}"] > 0
+        assert contents[f"edge/reports/{file}"] > 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from edge.errors import ModelNotFound, ModelUnreadable
 from edge.models.costs import Costs, Planned, Weights
 from edge.models.family import FAMILIES, Family, family_of, find_family
 from edge.models.fusing import Fused
+from quantize.checkpoint import Checkpoint
 from quantize.quantization_config import with_quantization
 
 
@@ -105,7 +107,16 @@ def read_config(folder: Path) -> Config:
         raise ModelUnreadable(f"{folder} holds no config.json. Is it a Hugging Face model folder?") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ModelUnreadable(f"{path} cannot be read: {error}. Fetch the file again.") from None
-    return parse_config(with_quantization(folder, content), origin=str(path))
+    return parse_config(with_quantization(folder, _with_dtype(folder, content)), origin=str(path))
+
+
+def _with_dtype(folder: Path, content: Any) -> Any:
+    """Some writers leave "auto" for the type of the numbers: as the weights are stored, which their headers tell."""
+    if not isinstance(content, dict) or "auto" not in (content.get("dtype"), content.get("torch_dtype")):
+        return content
+    floating = [stored.dtype for stored in Checkpoint(folder).stored.values() if stored.dtype.is_floating_point]
+    common = Counter(floating).most_common(1)
+    return {**content, "dtype": str(common[0][0]).removeprefix("torch.")} if common else content
 
 
 def parse_config(content: dict[str, Any], origin: str = "config") -> Config:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-import edge
+import edge.loading
 from edge import cli
 from edge.cli.terminal import INTERRUPTED, OUTPUT_FAILED
 from stream.clip import write_clip
@@ -74,7 +74,7 @@ def test_a_full_disk_is_named_and_has_its_exit_code() -> None:
 
     assert ended.returncode == OUTPUT_FAILED
     (line,) = ended.stderr.decode().splitlines()
-    assert line.startswith("OutputUnwritable: No space left on device")
+    assert line == "EventsLost: standard output cannot be written to (No space left on device)."
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
@@ -113,7 +113,7 @@ def forgotten() -> None:
 def test_ctrl_c_while_loading_is_no_defect_whatever_it_became(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], loading: Any
 ) -> None:
-    monkeypatch.setattr(edge, "load", lambda *_, **__: loading())
+    monkeypatch.setattr(edge.loading, "load_engine", lambda *_, **__: loading())
 
     assert run(monkeypatch, "watch", "synthetic:") == INTERRUPTED
 
@@ -143,7 +143,7 @@ def test_an_error_that_nothing_interrupted_is_a_defect(monkeypatch: pytest.Monke
     def fail(*_: object, **__: object) -> None:
         raise ValueError("the file could not be read")
 
-    monkeypatch.setattr(edge, "load", fail)
+    monkeypatch.setattr(edge.loading, "load_engine", fail)
 
     with pytest.raises(ValueError, match="could not be read"):
         run(monkeypatch, "watch", "synthetic:")

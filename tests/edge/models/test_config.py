@@ -160,3 +160,12 @@ def test_no_weights_and_a_missing_shard_are_named(folder: Path) -> None:
     index.write_text(json.dumps({"weight_map": {"a": "../outside.safetensors"}}))
     with pytest.raises(ModelUnreadable, match="outside"):
         load(folder)
+
+
+def test_numbers_of_the_type_auto_are_computed_with_as_they_are_stored(folder: Path) -> None:
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**content, "torch_dtype": "auto"}))
+    assert read_config(folder).dtype == "float32"
+    weights = {name: weight.bfloat16() for name, weight in load(folder).state_dict().items()}
+    save_weights(folder, weights)
+    assert read_config(folder).dtype == "bfloat16"
