@@ -34,7 +34,7 @@ def process(code: str, **variables: str) -> dict[str, object]:
     return told
 
 
-SLEEPING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "0"}
+SLEEPING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "2000"}
 LOAD = "import edge; edge.load('pocket')\n"
 CONSOLE = """
 import sys
