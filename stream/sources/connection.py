@@ -83,9 +83,20 @@ class Connection:
             reading.close()
             reading.join(goodbye)
 
-    def heard(self) -> None:
-        """Something came that is no data of the pictures, sound for example. From any thread."""
+    def heard(self) -> bool:
+        """Something came that is no data of the pictures, sound for example. From any thread.
+
+        False: nobody reads any more, and nothing need come.
+        """
         self._alive = time.monotonic()
+        with self._lock:
+            return self._reading is not None and not self._reading.closed
+
+    def wait(self, seconds: float) -> None:
+        """For the reading thread, when its next picture is here and not due yet: no silence, and ended by `close`."""
+        due = time.monotonic() + seconds
+        while self.heard() and (left := due - time.monotonic()) > 0:
+            self.closed.wait(min(left, LOOK_UP, self._read_timeout / 2))
 
     def close(self) -> None:
         """Returns at once, even while a read hangs; the iteration ends within `GOODBYE` seconds. Idempotent."""

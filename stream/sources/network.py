@@ -137,7 +137,7 @@ class NetworkSource:
         decode_at_once(track)
         if not self._may_have_an_end or container.duration is None:
             in_pieces = container.format.name == "hls"
-            return paced_stamps(self._connection.closed.wait) if in_pieces else arrival_stamps(container)
+            return paced_stamps(self._connection.wait) if in_pieces else arrival_stamps(container)
         self.live = False
         log.info("%s is a recording: it plays once, at its own speed", self.name)
         return self._played(file_clock(container, track))
@@ -153,7 +153,7 @@ class NetworkSource:
 
         def stamp(picture: Decoded) -> Frame:
             pts = start + self._from_first(clock, picture)
-            self._connection.closed.wait(max(0.0, pts - time.monotonic()))
+            self._connection.wait(pts - time.monotonic())
             return picture.frame(pts, time.monotonic(), "arrival")
 
         return stamp
@@ -163,8 +163,8 @@ class NetworkSource:
         self.clock_restarts = clock.restarts
         return pts
 
-    def _heard(self) -> None:
-        self._connection.heard()
+    def _heard(self) -> bool:
+        return self._connection.heard()
 
     def _too_late(self, opening: bool) -> StreamError:
         over_udp = self._transport == "udp" and self._is_rtsp
