@@ -67,9 +67,9 @@ class Clip:
 
     def after(self, count: int) -> Clip:
         """As it is seen by who missed so many pictures: perhaps in the middle, with the next keyframe far off."""
-        rest = self.pictures[count:]
-        if not rest:
+        if not 0 <= count < len(self.pictures):
             raise ValueError(f"{count} pictures are missed, and the clip has {len(self.pictures)} in all.")
+        rest = self.pictures[count:]
         late = rest[0].due
         moved = tuple(replace(picture, due=picture.due - late, pts=picture.pts - late) for picture in rest)
         return replace(self, pictures=moved, seconds=self.seconds - late)
