@@ -21,6 +21,7 @@ NO_PICTURE = 30.0  # seconds in which data came but no picture; a keyframe every
 PATIENCE = 2.0  # seconds of waiting for a keyframe in silence
 STEP = 1.0  # seconds between two frames that stand for a picture that is held
 LONGEST_STILL = 600.0  # seconds; longer than anybody looks at one page, and then the camera may show a new keyframe
+KEYFRAMES = "waiting for a keyframe. A shorter keyframe interval in the camera's settings shortens this."
 GOODBYE = 1.0  # seconds in which the other side is told that nobody watches any more (TEARDOWN, in RTSP)
 LOOK_UP = 0.5  # seconds between two looks at what else there is to hear
 
@@ -48,6 +49,7 @@ class Connection:
         open_timeout: float,  # seconds until it is open
         read_timeout: float,  # seconds without any data
         silent_means_still: bool = True,  # False: pictures may be lost on the way, or are not asked for
+        why_undecoded: str = KEYFRAMES,  # for people: data comes, and why it makes no picture
         patience: float = PATIENCE,
         step: float = STEP,
         longest_still: float = LONGEST_STILL,
@@ -60,6 +62,7 @@ class Connection:
         self._open_timeout = open_timeout
         self._read_timeout = read_timeout
         self._silent_means_still = silent_means_still
+        self._why_undecoded = why_undecoded
         self._patience = patience
         self._step = step
         self._longest_still = longest_still
@@ -164,11 +167,7 @@ class Connection:
             raise SourceUnreadable(f"{self._name}: data comes, but no picture in {NO_PICTURE:g} s.")
         if seconds > self._patience and not waiting.said:
             waiting.said = True
-            log.warning(
-                "%s: data comes, but no picture yet: waiting for a keyframe. "
-                "A shorter keyframe interval in the camera's settings shortens this.",
-                self._name,
-            )
+            log.warning("%s: data comes, but no picture yet: %s", self._name, self._why_undecoded)
 
     def _held(self, waiting: _Waiting, last: Frame) -> Iterator[Frame]:
         """The connection lives and sends no picture: the last one still stands. One step late, so that a
