@@ -50,6 +50,10 @@ class WebSource:
         self._found = self._look()
         self._source: NetworkSource | SnapshotSource = self._connection(self._found)
         self._is_used = False
+        if isinstance(self._source, SnapshotSource) and decoding != AS_A_PLAYER:
+            raise ValueError(
+                f"{self.name} gives single pictures, whole ones: options for damaged and interlaced video mean nothing here."
+            )
 
     def again(self) -> NetworkSource | SnapshotSource:
         """A connection for each call. What has answered is not looked at again; a silent server may have been busy."""

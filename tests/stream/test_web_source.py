@@ -16,6 +16,7 @@ import pytest
 
 from stream.errors import ConnectionFailed
 from stream.sources.address import open_source
+from stream.sources.decoding import Decoding
 from stream.sources.network import NetworkSource
 from stream.sources.reconnect import Reconnecting
 from stream.sources.snapshot import SnapshotSource
@@ -233,6 +234,12 @@ def test_motion_jpeg_is_a_stream_and_a_single_picture_is_asked_for_again(serve: 
     picture = serve(answering(b"", {"Content-Type": "image/jpeg", "Content-Length": "0"}))
     assert isinstance(WebSource(f"{picture}/cgi/now", poll_fps=3).again(), SnapshotSource)
     assert isinstance(WebSource(f"{mjpeg}/3.jpg").again(), NetworkSource)
+
+
+def test_single_pictures_take_no_options_of_video(serve: Serve) -> None:
+    picture = serve(answering(b"", {"Content-Type": "image/jpeg", "Content-Length": "0"}))
+    with pytest.raises(ValueError, match="single pictures"):
+        WebSource(f"{picture}/now", decoding=Decoding(keep_damaged=True))
 
 
 def test_no_server_is_named_when_it_is_opened() -> None:
