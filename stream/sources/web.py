@@ -52,7 +52,7 @@ class WebSource:
         self._is_used = False
         if isinstance(self._source, SnapshotSource) and decoding != AS_A_PLAYER:
             raise ValueError(
-                f"{self.name} gives single pictures, whole ones: options for damaged and interlaced video mean nothing here."
+                f"{self.name} gives single pictures: options for damaged and interlaced video mean nothing here."
             )
 
     def again(self) -> NetworkSource | SnapshotSource:
