@@ -18,7 +18,7 @@ from stream.sources.detached import Detached, Ended, OutOfTime
 log = logging.getLogger(__name__)
 
 NO_PICTURE = 30.0  # seconds in which data came but no picture; a keyframe every 20 s is the rarest seen
-PATIENCE = 2.0  # seconds of waiting for a keyframe in silence
+UNDECODED_IN_SILENCE = 2.0  # seconds of waiting for a keyframe in silence
 STEP = 1.0  # seconds between two frames that stand for a picture that is held
 LONGEST_STILL = 600.0  # seconds; longer than anybody looks at one page, and then the camera may show a new keyframe
 KEYFRAMES = "waiting for a keyframe. A shorter keyframe interval in the camera's settings shortens this."
@@ -50,7 +50,7 @@ class Connection:
         read_timeout: float,  # seconds without any data
         silent_means_still: bool = True,  # False: pictures may be lost on the way, or are not asked for
         why_undecoded: str = KEYFRAMES,  # for people: data comes, and why it makes no picture
-        patience: float = PATIENCE,
+        patience: float = UNDECODED_IN_SILENCE,
         step: float = STEP,
         longest_still: float = LONGEST_STILL,
     ) -> None:
