@@ -21,7 +21,7 @@ from stream.clip import write_clip
 from stream.event import Event
 from stream.rtsp_server import RtspServer
 from stream.sinks.jsonl import JsonlSink
-from stream.sources.synthetic import Scene
+from stream.sources.scene import Scene
 from stream.tasks.describe import Describe
 
 
