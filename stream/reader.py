@@ -129,9 +129,12 @@ class Reader:
                     break
         except BaseException as caught:  # the engine's thread raises it, after what was read before it
             error = caught
-        finally:
+        try:
             self._hand_over_the_rest()
-            self._mailbox.close(error)
+        except BaseException as caught:
+            error = error or caught
+        finally:
+            self._mailbox.close(error)  # whatever happened: somebody waits for the end
 
     def _receive(self, frame: Frame) -> bool:
         """Brings one frame into the mailbox or the ledger; False when no more is wanted."""
@@ -152,5 +155,6 @@ class Reader:
     def _hand_over_the_rest(self) -> None:
         with self.ledger.lock:
             if not self._shut:
+                rest = self._sampler.flush()
                 self._unfinished = 0
-                self._mailbox.put(self._sampler.flush())
+                self._mailbox.put(rest)

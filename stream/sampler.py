@@ -111,26 +111,31 @@ class FrameSampler:
             return []
         size = self._fixed_size(frame)  # first: it may refuse the picture, and then nothing has changed
         slot = math.floor((frame.pts + EARLY) * self.fps)
-        done = self._complete() if self._is_resized(frame) else []
-        self.refused = self._reason_against(slot)
-        if self.refused is None:
-            sample = _Sample(resize(frame.pixels, size), frame, fresh=not frame.held)
+        is_resized = self._is_resized(frame)
+        self.refused = self._reason_against(slot, ends_a_half=is_resized and self._even is not None)
+        # The picture is converted before any group is finished: if it cannot be, the half group is still here.
+        sample = None if self.refused else _Sample(resize(frame.pixels, size), frame, fresh=not frame.held)
+        done = self._complete() if is_resized else []
+        if sample is not None:
             done += self._bridge(slot, sample)
             done += self._fill(slot, sample)
         self._is_blind = False
+        self._end = max(self._end, frame.pts + frame.duration)  # before `_begin`, which makes `seconds` count
         self._begin = frame.pts if self._begin is None else self._begin
-        self._end = max(self._end, frame.pts + frame.duration)
         return done
 
     def flush(self) -> list[Group]:
         """At the end of the stream: the newest sample, for as long as it is shown, and to the end of its group."""
         return self._hold_on() + self._complete()
 
-    def _reason_against(self, slot: int) -> str | None:
-        if self._slot is None or slot > self._slot:
+    def _reason_against(self, slot: int, ends_a_half: bool) -> str | None:
+        if self._slot is None:
+            return None
+        newest = self._slot + ends_a_half
+        if slot > newest:
             return None
         # Half a group completed early (a change of resolution) may lie one slot ahead of its source.
-        return BETWEEN_SAMPLES if slot >= self._slot - 1 else OUT_OF_ORDER
+        return BETWEEN_SAMPLES if slot >= newest - 1 else OUT_OF_ORDER
 
     def _is_resized(self, frame: Frame) -> bool:
         before, self._shape = self._shape, frame.shape

@@ -24,7 +24,7 @@ from torch import Tensor
 from benchmarks.pocket.folder import TOKEN_ID
 from edge.pocket.lessons import Lesson, Truth, lessons, observe, spoken_of
 from stream.frame import Pixels
-from stream.sources.synthetic import COLOURS, SHAPES, SIZES, Scene, Thing
+from stream.sources.scene import COLOURS, SHAPES, SIZES, Scene, Thing
 
 CELL = 28
 STEP = 64  # rows are padded to multiples of it: a library that builds a kernel for every shape meets few of them

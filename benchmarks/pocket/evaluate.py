@@ -34,7 +34,7 @@ from stream.clip import write_clip
 from stream.frame import Group
 from stream.sampler import groups
 from stream.sources.file import FileSource
-from stream.sources.synthetic import Scene
+from stream.sources.scene import Scene
 from stream.tasks.boxes import parse_boxes
 
 FPS = 2.0

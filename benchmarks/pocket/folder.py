@@ -27,7 +27,7 @@ from tokenizers import (
 )
 
 from edge.pocket.lessons import STRANGERS, lessons, observe
-from stream.sources.synthetic import COLOURS, SHAPES, SIZES, Scene
+from stream.sources.scene import COLOURS, SHAPES, SIZES, Scene
 
 TOKENIZER = Path(__file__).parent / "tokenizer.json"
 VOCAB_SIZE = 512

@@ -32,7 +32,7 @@ from edge.models.qwen2_vl.config import parse_config
 from edge.models.qwen2_vl.model import Qwen2VL
 from edge.models.qwen2_vl.patches import normalize, patchify
 from edge.models.weights import load_model
-from stream.sources.synthetic import COLOURS, SHAPES, SIZES
+from stream.sources.scene import COLOURS, SHAPES, SIZES
 
 SIZES_SEEN = (
     ((112, 112), 0.3), ((112, 168), 0.3), ((112, 196), 0.2), ((140, 140), 0.15), ((168, 112), 0.05),

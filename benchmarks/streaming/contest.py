@@ -22,7 +22,7 @@ from edge.loading import random_engine
 from edge.models.qwen2_vl.model import Qwen2VL
 from edge.profiling.background_load import BackgroundLoad
 from stream.frame import Group
-from stream.sources.synthetic import Scene
+from stream.sources.scene import Scene
 
 FPS = 2.0
 THEIRS = "transformers"

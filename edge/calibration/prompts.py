@@ -31,7 +31,7 @@ from stream.errors import StreamError
 from stream.resize import resize
 from stream.sampler import groups
 from stream.sources.file import FileSource
-from stream.sources.synthetic import Scene
+from stream.sources.scene import Scene
 
 FPS = 2.0
 LONGEST = 4  # groups in a calibration window; every group costs as much as two pictures

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli.options import AsJson, Device, Dtype, Fps, Live, MaxPixels, Rtsp, Runner, Threads, Transport, open_address
+from edge.cli.options import AsJson, Device, Dtype, Fps, Live, MaxPixels, Rtsp, Runner, Threads, open_address
 from edge.cli.terminal import UsageError, notes, options_checked, print_json, tell
 from edge.media.limits import LOOKED_AT
 
@@ -165,7 +165,7 @@ def _size(text: str) -> tuple[int, int]:
 
 def doctor(
     source: Annotated[str | None, typer.Argument(help="a camera, address or file to look at for some seconds")] = None,
-    transport: Rtsp = Transport.tcp,
+    transport: Rtsp = None,
     live: Live = None,
     as_json: AsJson = False,
 ) -> None:

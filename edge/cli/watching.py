@@ -26,7 +26,6 @@ from edge.cli.options import (
     Runner,
     Seconds,
     Threads,
-    Transport,
     open_address,
 )
 from edge.cli.terminal import DEMO_FAILED, complain, exit_code, load, notes, options_checked, print_json, tell
@@ -55,10 +54,10 @@ def watch(
     overlay: Annotated[Path | None, typer.Option(help="write a video with boxes and answers drawn in")] = None,
     duration: Seconds = None,
     max_pixels: MaxPixels = LOOKED_AT,
-    transport: Rtsp = Transport.tcp,
+    transport: Rtsp = None,
     live: Live = None,
-    keep_damaged: KeepDamaged = False,
-    deinterlace: Deinterlace = True,
+    keep_damaged: KeepDamaged = None,
+    deinterlace: Deinterlace = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     runner: Runner = "pytorch",

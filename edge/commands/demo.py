@@ -22,7 +22,7 @@ from stream.frame import Frame, Pixels
 from stream.rtsp_server import RtspServer
 from stream.sources.address import open_source
 from stream.sources.file import FileSource
-from stream.sources.synthetic import Scene, Thing
+from stream.sources.scene import Scene, Thing
 from stream.summary import Summary
 
 SEED = 2  # four shapes that stand, move, enter and leave

@@ -23,6 +23,8 @@ def source_report(source: Source) -> dict[str, Any]:
     seen: list[_Seen] = []
     try:
         for frame in source:
+            if frame.held:  # word that the last picture still stands, and no picture
+                continue
             seen.append(_Seen(frame.shape[1], frame.shape[0], frame.pts, frame.captured, frame.clock))
             if len(seen) == 1:
                 enough.start()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream.event import Box
-from stream.sources.synthetic import COLOURS, SHAPES, Scene, Thing
+from stream.sources.scene import COLOURS, SHAPES, Scene, Thing
 
 DESCRIBE = (
     "Describe the video.", "Describe the video.", "Describe what happens.", "What do you see?", "What is happening?",

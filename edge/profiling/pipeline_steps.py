@@ -34,7 +34,7 @@ from stream.sampler import FrameSampler
 from stream.sinks import Sink
 from stream.sinks.jsonl import JsonlSink
 from stream.sources.file import FileSource
-from stream.sources.synthetic import Scene
+from stream.sources.scene import Scene
 from stream.tasks.describe import Describe
 
 DECODE, SAMPLE, PARSE, PUBLISH = "decode", "sample and resize", "parse", "publish"

@@ -20,7 +20,7 @@ FALLBACK_FPS = 25.0  # for the length of the last picture, where the file does n
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class AccessUnit:
     """One access unit; times in seconds from the clip's first picture."""
 
     nals: tuple[bytes, ...]
@@ -30,7 +30,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    pictures: tuple[Picture, ...]
+    pictures: tuple[AccessUnit, ...]
     seconds: float  # one round, the last picture's length included
     sps: bytes
     pps: bytes
@@ -67,9 +67,9 @@ class Clip:
 
     def after(self, count: int) -> Clip:
         """As it is seen by who missed so many pictures: perhaps in the middle, with the next keyframe far off."""
-        rest = self.pictures[count:]
-        if not rest:
+        if not 0 <= count < len(self.pictures):
             raise ValueError(f"{count} pictures are missed, and the clip has {len(self.pictures)} in all.")
+        rest = self.pictures[count:]
         late = rest[0].due
         moved = tuple(replace(picture, due=picture.due - late, pts=picture.pts - late) for picture in rest)
         return replace(self, pictures=moved, seconds=self.seconds - late)
@@ -94,7 +94,7 @@ class Clip:
         return "".join(f"{line}\r\n" for line in lines)
 
 
-def _pictures(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[Picture]:
+def _pictures(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[AccessUnit]:
     # The filter turns lengths into start codes and puts SPS and PPS before every keyframe, so that a viewer
     # survives a switch to a clip of another size.
     to_annexb = BitStreamFilterContext("h264_mp4toannexb", stream)
@@ -108,4 +108,4 @@ def _pictures(container: av.container.InputContainer, stream: av.VideoStream) ->
             dts = pts if unit.dts is None else float(unit.dts * stream.time_base)
             first = first or (dts, pts)
             due = max(due, dts - first[0])
-            yield Picture(tuple(split_annexb(bytes(unit))), due, pts - first[1])
+            yield AccessUnit(tuple(split_annexb(bytes(unit))), due, pts - first[1])

@@ -47,10 +47,10 @@ class RtspServer:
         loop: bool = True,
         host: str = "127.0.0.1",
     ) -> None:
-        self.clip = Clip.read(clip)
+        self.join = join
+        self.clip = self._read(clip)
         self.loop = loop
         self.transports = frozenset(transports)
-        self.join = join
         self.login = Login(user, password or "", auth) if user else None
         self.lost_every = 0  # every so many packets of pictures one is lost on its way; 0: none
         self.flowing = threading.Event()  # cleared: connected, but nothing is sent
@@ -126,7 +126,7 @@ class RtspServer:
 
     def switch(self, clip: str | Path) -> None:
         """Another clip, for viewers from their next round on."""
-        self.clip = Clip.read(clip)
+        self.clip = self._read(clip)
 
     # Life
 
@@ -146,6 +146,11 @@ class RtspServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _read(self, path: str | Path) -> Clip:
+        clip = Clip.read(path)
+        clip.after(self.join)  # now, and not in the thread of the first viewer
+        return clip
 
     def _listen(self) -> None:
         listener = socket.create_server((self._host, self._port))

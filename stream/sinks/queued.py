@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 ROOM = 32  # events; each holds its picture, 6 MB in full HD
 BEHIND = ROOM // 2  # events waiting, from which on a sink is behind; the rest is for all the answers about one window
-PATIENCE = 5.0  # seconds without a delivery, after which a sink that is behind is no longer waited for
+NO_LONGER_WAITED_FOR = 5.0  # seconds without a delivery of a sink that is behind
 
 
 class QueuedSink:
@@ -59,7 +59,7 @@ class QueuedSink:
     def busy_until(self) -> float:
         """Until when, on the clock, whoever can wait should publish nothing more: the past, unless it is behind."""
         with self._changed:
-            return self._moved + PATIENCE if len(self._waiting) >= BEHIND else -math.inf
+            return self._moved + NO_LONGER_WAITED_FOR if len(self._waiting) >= BEHIND else -math.inf
 
     def publish(self, event: Event, picture: Pixels) -> None:
         """Never waits."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from stream.errors import BadAddress, SourceNotFound, UnknownScheme
 from stream.sources import SOURCES, Source
@@ -27,6 +27,7 @@ from stream.sources.redaction import redact
 __all__ = ["Address", "open_source", "parse", "redact"]
 
 LOCAL = ("file", "folder", "camera")  # their targets are plain paths and numbers, not addresses
+FULL_WIDTH_SLASH = "\uff0f"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(//)?", re.I)  # one letter is a drive
 
 
@@ -75,6 +76,8 @@ def open_source(
     any code. The first connection must succeed unless `patient`. `options` are the source's own.
     """
     where = Address(source, address.strip()) if source else parse(address)
+    if source in SOURCES and source not in LOCAL:
+        _check_url(where.target)
     opens = _resolve(where.scheme)
     if not getattr(opens, "can_be_lost", False):
         return opens(where.target, **options)
@@ -89,6 +92,7 @@ def open_source(
 def _registered(scheme: str, text: str, rest: str, has_slashes: bool) -> Address:
     if scheme not in LOCAL:
         _check_login(text, rest)
+        _check_url(text)
         return Address(scheme, scheme + text[len(scheme) :])  # FFmpeg knows its protocols in lower case only
     if scheme != "camera" and has_slashes:  # file:///home/my%20clip.mp4
         rest = unquote(rest)
@@ -109,6 +113,18 @@ def _check_login(text: str, rest: str) -> None:
             f"{redact(text)}: {after[0]!r} ends the name of a host, and here it seems to stand in a password. "
             f"Percent-encode it: {quote(after[0], safe='')} for {after[0]}."
         )
+
+
+def _check_url(text: str) -> None:
+    """Later it is taken apart again and again, by a parser whose own message would show the password."""
+    try:
+        urlsplit(text)
+    except ValueError:
+        raise BadAddress(
+            f"{redact(text)}: this is no valid address. Full-width and other signs that stand for one of / ? # @ :, "
+            "and a bracket without its other half, must be percent-encoded in a user or a password "
+            f"({quote('[', safe='')} for [, {quote(FULL_WIDTH_SLASH, safe='')} for a full-width slash)."
+        ) from None
 
 
 def _local(path: str) -> Address:

@@ -85,8 +85,8 @@ class CameraSource:
         decode_at_once(track)
         return arrival_stamps(container)
 
-    def _heard(self) -> None:
-        self._connection.heard()
+    def _heard(self) -> bool:
+        return self._connection.heard()
 
     def _too_late(self, opening: bool) -> StreamError:
         return Stalled(f"{self.name}: no picture for {self._read_timeout:g} s.")

@@ -18,9 +18,10 @@ from stream.sources.detached import Detached, Ended, OutOfTime
 log = logging.getLogger(__name__)
 
 NO_PICTURE = 30.0  # seconds in which data came but no picture; a keyframe every 20 s is the rarest seen
-PATIENCE = 2.0  # seconds of waiting for a keyframe in silence
+UNDECODED_IN_SILENCE = 2.0  # seconds of waiting for a keyframe in silence
 STEP = 1.0  # seconds between two frames that stand for a picture that is held
 LONGEST_STILL = 600.0  # seconds; longer than anybody looks at one page, and then the camera may show a new keyframe
+KEYFRAMES = "waiting for a keyframe. A shorter keyframe interval in the camera's settings shortens this."
 GOODBYE = 1.0  # seconds in which the other side is told that nobody watches any more (TEARDOWN, in RTSP)
 LOOK_UP = 0.5  # seconds between two looks at what else there is to hear
 
@@ -48,7 +49,8 @@ class Connection:
         open_timeout: float,  # seconds until it is open
         read_timeout: float,  # seconds without any data
         silent_means_still: bool = True,  # False: pictures may be lost on the way, or are not asked for
-        patience: float = PATIENCE,
+        why_undecoded: str = KEYFRAMES,  # for people: data comes, and why it makes no picture
+        patience: float = UNDECODED_IN_SILENCE,
         step: float = STEP,
         longest_still: float = LONGEST_STILL,
     ) -> None:
@@ -60,6 +62,7 @@ class Connection:
         self._open_timeout = open_timeout
         self._read_timeout = read_timeout
         self._silent_means_still = silent_means_still
+        self._why_undecoded = why_undecoded
         self._patience = patience
         self._step = step
         self._longest_still = longest_still
@@ -83,9 +86,20 @@ class Connection:
             reading.close()
             reading.join(goodbye)
 
-    def heard(self) -> None:
-        """Something came that is no data of the pictures, sound for example. From any thread."""
+    def heard(self) -> bool:
+        """Something came that is no data of the pictures, sound for example. From any thread.
+
+        False: nobody reads any more, and nothing need come.
+        """
         self._alive = time.monotonic()
+        with self._lock:
+            return self._reading is not None and not self._reading.closed
+
+    def wait(self, seconds: float) -> None:
+        """For the reading thread, when its next picture is here and not due yet: no silence, and ended by `close`."""
+        due = time.monotonic() + seconds
+        while self.heard() and (left := due - time.monotonic()) > 0:
+            self.closed.wait(min(left, LOOK_UP, self._read_timeout / 2))
 
     def close(self) -> None:
         """Returns at once, even while a read hangs; the iteration ends within `GOODBYE` seconds. Idempotent."""
@@ -153,11 +167,7 @@ class Connection:
             raise SourceUnreadable(f"{self._name}: data comes, but no picture in {NO_PICTURE:g} s.")
         if seconds > self._patience and not waiting.said:
             waiting.said = True
-            log.warning(
-                "%s: data comes, but no picture yet: waiting for a keyframe. "
-                "A shorter keyframe interval in the camera's settings shortens this.",
-                self._name,
-            )
+            log.warning("%s: data comes, but no picture yet: %s", self._name, self._why_undecoded)
 
     def _held(self, waiting: _Waiting, last: Frame) -> Iterator[Frame]:
         """The connection lives and sends no picture: the last one still stands. One step late, so that a

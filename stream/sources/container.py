@@ -29,7 +29,7 @@ class ContainerReader:
         open: Callable[[], av.container.InputContainer],
         prepare: Callable[[av.container.InputContainer, av.VideoStream], Stamp],
         failure: Callable[[Exception, bool], StreamError],  # (what went wrong, whether it was still opening)
-        on_other: Callable[[], object],  # data of another track came: sound, titles
+        on_other: Callable[[], bool],  # data of another track came: sound, titles; False: nobody reads any more
         decoding: Decoding = AS_A_PLAYER,
     ) -> None:
         self.codec = ""
@@ -64,7 +64,7 @@ class ContainerReader:
 class _OneTrack:
     """A container that tells of the packets of its other tracks instead of passing over them."""
 
-    def __init__(self, container: av.container.InputContainer, on_other: Callable[[], object]) -> None:
+    def __init__(self, container: av.container.InputContainer, on_other: Callable[[], bool]) -> None:
         self._container = container
         self._on_other = on_other
 
@@ -72,8 +72,8 @@ class _OneTrack:
         for packet in self._container.demux():
             if packet.stream_index == track.index:
                 yield packet
-            else:
-                self._on_other()
+            elif not self._on_other():  # asked here: no picture may ever come, after which the reading would end
+                return
 
 
 def arrival_stamps(container: av.container.InputContainer) -> Stamp:

@@ -17,9 +17,9 @@ from typing import Generic, Protocol, TypeVar
 
 import av
 
-from stream.sources.h264 import LOOKED_AT
+from stream.sources.h264 import HEAD_BYTES
 
-PATIENCE = 30.0  # seconds without a new sign: a stream without keyframes refreshes its pictures bit by bit
+BELIEVED_AGAIN = 30.0  # seconds without a new sign: a stream without keyframes refreshes its pictures bit by bit
 DEPTH = 16  # pictures that may be shown before one that was sent before them: the most H.264 allows
 ON_THE_WAY = 4 * DEPTH  # packets at most between sending and coming out, threads included
 
@@ -67,7 +67,7 @@ class Damage(Generic[T]):
     def send(self, packet: av.Packet[av.VideoStream]) -> None:
         self._count += 1
         self._now = None if packet.dts is None else float(packet.dts * packet.time_base)
-        self._judge(packet, is_complete=self._numbers.follows(bytes(memoryview(packet)[:LOOKED_AT])))
+        self._judge(packet, is_complete=self._numbers.follows(bytes(memoryview(packet)[:HEAD_BYTES])))
         if packet.pts is not None:
             damaged = self._is_damaged or self._is_older(packet.pts)
             self._sent.pop(packet.pts, None)  # of a recording before this one in the same file
@@ -109,7 +109,7 @@ class Damage(Generic[T]):
         return self._healed is not None and pts < self._healed
 
     def _has_waited_enough(self) -> bool:
-        return self._now is not None and self._sign is not None and self._now - self._sign > PATIENCE
+        return self._now is not None and self._sign is not None and self._now - self._sign > BELIEVED_AGAIN
 
     def _begin(self) -> None:
         self._is_damaged, self._sign = True, self._now

@@ -53,6 +53,11 @@ class Detached(Generic[T]):
                 raise self._error
             raise Ended
 
+    @property
+    def closed(self) -> bool:
+        """Nobody takes items any more."""
+        return self._closed
+
     def close(self) -> None:
         """Returns at once. Idempotent."""
         with self._changed:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 SLICES = (1, 5)  # types of NAL units: of a picture, and of one that refers to none before it
 KEY_SLICE, SPS = 5, 7
-LOOKED_AT = 4096  # bytes at the beginning of a packet; parameters and remarks come before the picture
+HEAD_BYTES = 4096  # bytes at the beginning of a packet; parameters and remarks come before the picture
 WITH_CHROMA = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})  # profiles
 
 

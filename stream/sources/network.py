@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 RTSP_PROTOCOLS = "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto"
 HTTP_PROTOCOLS = "http,https,httpproxy,tcp,tls,crypto"
 
+BEYOND = 0.1  # seconds after the end of a recording at which no picture of it comes
+
 UNKNOWN_DIGEST = (
     "the server asks for a login by Digest without MD5 (SHA-256, say), which cannot be given here; "
     "the password may well be right. Allow Digest with MD5 or Basic in the camera's settings."
@@ -49,7 +51,8 @@ class NetworkSource:
     """Live: pts are seconds of this machine's monotonic clock. A recording: seconds from its first picture.
 
     `live=None` is live until the container names a length: then the recording plays once, at its own speed,
-    and `live` becomes False, so that its end is an end and no lost connection.
+    and `live` becomes False, so that its end is an end and no lost connection. A camera that sends fragments names
+    the length of the first; with the first picture beyond it `live` is True again.
     """
 
     can_be_lost = True  # so that `open_source` connects again
@@ -135,12 +138,13 @@ class NetworkSource:
             track.thread_type = "AUTO"
             return self._recorded(file_clock(container, track))
         decode_at_once(track)
-        if not self._may_have_an_end or container.duration is None:
+        length = (container.duration or 0) / av.time_base  # 0 stands for "unknown" in FLV
+        if not self._may_have_an_end or not length:
             in_pieces = container.format.name == "hls"
-            return paced_stamps(self._connection.closed.wait) if in_pieces else arrival_stamps(container)
+            return paced_stamps(self._connection.wait) if in_pieces else arrival_stamps(container)
         self.live = False
         log.info("%s is a recording: it plays once, at its own speed", self.name)
-        return self._played(file_clock(container, track))
+        return self._played(file_clock(container, track), length)
 
     def _recorded(self, clock: FileClock) -> Stamp:
         def stamp(picture: Decoded) -> Frame:
@@ -148,12 +152,14 @@ class NetworkSource:
 
         return stamp
 
-    def _played(self, clock: FileClock) -> Stamp:
+    def _played(self, clock: FileClock, length: float) -> Stamp:
         start = time.monotonic()
 
         def stamp(picture: Decoded) -> Frame:
-            pts = start + self._from_first(clock, picture)
-            self._connection.closed.wait(max(0.0, pts - time.monotonic()))
+            seconds = self._from_first(clock, picture)
+            self.live = self.live or seconds > length + BEYOND  # the "length" was that of the first fragment
+            pts = start + seconds
+            self._connection.wait(pts - time.monotonic())
             return picture.frame(pts, time.monotonic(), "arrival")
 
         return stamp
@@ -163,8 +169,8 @@ class NetworkSource:
         self.clock_restarts = clock.restarts
         return pts
 
-    def _heard(self) -> None:
-        self._connection.heard()
+    def _heard(self) -> bool:
+        return self._connection.heard()
 
     def _too_late(self, opening: bool) -> StreamError:
         over_udp = self._transport == "udp" and self._is_rtsp

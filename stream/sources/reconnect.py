@@ -65,14 +65,15 @@ class Reconnecting:
     """Gives the frames of one connection after the other; pts go on, with a jump as long as the outage.
 
     The first connection must bring a picture, or its error is raised: whoever just typed the address wants to
-    hear of it. With `patient` it is retried like any other.
+    hear of it. With `patient` it is retried like any other. What turns out to be a recording is played once,
+    and an error in its middle is raised.
     """
 
     live = True
 
     def __init__(
         self,
-        connect: Callable[[], Source],  # must not block; connecting happens in the iteration
+        connect: Callable[[], Source],  # connecting itself happens in the iteration
         *,
         name: str,
         backoff: Backoff = Backoff(),
@@ -111,6 +112,11 @@ class Reconnecting:
             return dict(self._causes)
 
     @property
+    def clock_restarts(self) -> int:
+        """Of a recording: how often its own time began again."""
+        return getattr(self._connection, "clock_restarts", 0)
+
+    @property
     def codec(self) -> str:
         """Of the latest connection."""
         return "" if self._connection is None else self._connection.codec
@@ -129,9 +135,9 @@ class Reconnecting:
         while not self._closed.is_set():
             self._become(Status("connecting", self._status.error, self._status.code))
             num_frames, error = yield from self._one_connection()
-            if self._closed.is_set() or self._is_over(error):
+            if self._closed.is_set() or (self._is_recording and isinstance(error, _Ended)):
                 break
-            if num_frames == 0 and not self._patient and self._lost is None:
+            if self._is_recording or (num_frames == 0 and not self._patient and self._lost is None):
                 self._become(Status("closed", str(error), error.code))
                 raise error
             failures = 1 if num_frames else failures + 1
@@ -167,20 +173,22 @@ class Reconnecting:
         return num_frames, ending
 
     def _open(self) -> Iterator[Frame]:
+        connection = self._connect()  # may look at the address first; meanwhile `close` returns at once
         with self._lock:
-            self._connection = self._connect()
+            self._connection = connection
         if self._closed.is_set():  # `close` may have come before there was anything to close
-            self._connection.close()
-        return iter(self._connection)
+            connection.close()
+        return iter(connection)
 
     def _drop(self) -> None:
         connection = self._connection
         if connection is not None:
             connection.close()
 
-    def _is_over(self, error: StreamError) -> bool:
-        """A recording that only showed itself on opening has an end."""
-        return isinstance(error, _Ended) and self._connection is not None and not self._connection.live
+    @property
+    def _is_recording(self) -> bool:
+        """One that only showed itself on opening. It has an end, and would begin again where it is lost."""
+        return self._connection is not None and not self._connection.live
 
     def _come_up(self, first: Frame) -> None:
         self._timeline.begin(first)

@@ -78,6 +78,7 @@ class SnapshotSource:
             open_timeout=open_timeout,
             read_timeout=read_timeout + self._period,
             silent_means_still=False,  # nobody looked between two pictures
+            why_undecoded="what the camera answers cannot be decoded. Does the address show a picture in a browser?",
         )
 
     @property

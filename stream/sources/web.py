@@ -5,9 +5,9 @@ Decides which by what the server says of it, once. Knows headers and names. Know
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 from stream.frame import Frame
@@ -42,25 +42,40 @@ class WebSource:
         decoding: Decoding = AS_A_PLAYER,  # of a stream
     ) -> None:
         self.name = redact(address)
-        found = None if live is False else look(address, min(open_timeout, LOOK))
-        self.again: Callable[
-            [], NetworkSource | SnapshotSource
-        ]  # another connection of the same kind, without looking again
-        if live is not False and is_snapshot(address, found):
-            self.again = partial(
-                SnapshotSource, address, fps=poll_fps, open_timeout=open_timeout, read_timeout=read_timeout
+        self._address = address
+        self._live = live
+        self._poll_fps = poll_fps
+        self._timeouts: dict[str, Any] = {"open_timeout": open_timeout, "read_timeout": read_timeout}
+        self._decoding = decoding
+        self._found = self._look()
+        self._source: NetworkSource | SnapshotSource = self._connection(self._found)
+        self._is_used = False
+        if isinstance(self._source, SnapshotSource) and decoding != AS_A_PLAYER:
+            raise ValueError(
+                f"{self.name} gives single pictures: options for damaged and interlaced video mean nothing here."
             )
-        else:
-            known = is_live(address, found) if live is None else live
-            self.again = partial(
-                NetworkSource,
-                address,
-                live=known,
-                open_timeout=open_timeout,
-                read_timeout=read_timeout,
-                decoding=decoding,
-            )
-        self._source = self.again()
+
+    def again(self) -> NetworkSource | SnapshotSource:
+        """A connection for each call. What has answered is not looked at again; a silent server may have been busy."""
+        if not self._is_used:
+            self._is_used = True
+            return self._source
+        if self._found is not None or self._live is False:
+            return self._connection(self._found)
+        self._found = self._look()
+        # By now somebody watches it as a camera: a recording is then played at its own speed.
+        return self._connection(self._found, otherwise=None)
+
+    def _look(self) -> Look | None:
+        return None if self._live is False else look(self._address, min(self._timeouts["open_timeout"], LOOK))
+
+    def _connection(self, found: Look | None, otherwise: bool | None = False) -> NetworkSource | SnapshotSource:
+        """`otherwise` is what a recording is opened as."""
+        if self._live is not False and is_snapshot(self._address, found):
+            return SnapshotSource(self._address, fps=self._poll_fps, **self._timeouts)
+        known = is_live(self._address, found) if self._live is None else self._live
+        known = otherwise if known is False else known
+        return NetworkSource(self._address, live=known, decoding=self._decoding, **self._timeouts)
 
     @property
     def live(self) -> bool:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.pocket.evaluate import Score, judge
 from edge.pocket.lessons import Lesson, Truth, describe, ground, lessons, matching, observe, spoken_of
 from stream.event import Box
-from stream.sources.synthetic import Scene, Thing
+from stream.sources.scene import Scene, Thing
 from stream.tasks.boxes import parse_boxes
 
 SEEDS = st.integers(0, 10**6)

@@ -14,7 +14,7 @@ from edge.engine.prompt import prompt_positions, stream_prefix, stream_suffix
 from edge.engine.tokenizer import Tokenizer
 from edge.hub import POCKET
 from edge.models.qwen2_vl.layout import LAYOUT
-from stream.sources.synthetic import SHAPES
+from stream.sources.scene import SHAPES
 
 PLAN = Plan(batch=4, questions=5, groups=((2, 1.0),), sizes=(((112, 140), 1.0),))
 

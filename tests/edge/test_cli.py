@@ -21,7 +21,7 @@ from stream.clip import write_clip
 from stream.event import Event
 from stream.rtsp_server import RtspServer
 from stream.sinks.jsonl import JsonlSink
-from stream.sources.synthetic import Scene
+from stream.sources.scene import Scene
 from stream.tasks.describe import Describe
 
 
@@ -169,6 +169,10 @@ def test_doctor_tells_connecting_and_waiting_for_a_picture_apart(
         (["watch", "synthetic:", "--transport", "pigeon"], 2, "pigeon"),
         (["watch", "clip.mp4", "--live"], 2, "--live"),
         (["doctor", "synthetic:", "--recording"], 2, "--recording"),
+        (["watch", "clip.mp4", "--transport", "tcp"], 2, "--transport"),
+        (["doctor", "http://camera/live", "--transport", "udp"], 2, "--transport"),
+        (["watch", "synthetic:", "--keep-damaged"], 2, "--keep-damaged"),
+        (["watch", "synthetic:", "--no-deinterlace"], 2, "--no-deinterlace"),
         (["describe", "no-such-picture.png"], 3, "no-such-picture.png"),
         (["doctor", "no-such-clip.mp4"], 3, "no-such-clip.mp4"),
     ],

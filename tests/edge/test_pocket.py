@@ -16,7 +16,7 @@ from edge.engine.sampling import Sampling
 from edge.hub import POCKET
 from edge.models.qwen2_vl.patches import normalize, patchify
 from stream.frame import Group
-from stream.sources.synthetic import Scene
+from stream.sources.scene import Scene
 
 SPECIAL_TOKENS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",

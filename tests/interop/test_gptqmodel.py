@@ -35,7 +35,7 @@ from quantize.methods.rtn import rtn
 from quantize.quantized_weight import QuantizedWeight
 from quantize.statistics import HessianAccumulator
 from quantize.variant import Variant
-from stream.sources.synthetic import Scene
+from stream.sources.scene import Scene
 
 # Importing the library warns of much that is not ours; the first import of all compiles it.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(600)]

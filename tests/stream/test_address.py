@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -313,3 +314,17 @@ def test_a_recording_on_the_network_is_not_live() -> None:
 def test_an_option_that_a_source_does_not_know_is_an_error() -> None:
     with pytest.raises(TypeError, match="colour"):
         open_source("rtsp://camera/live", colour="red")
+
+
+@pytest.mark.parametrize("password", ["s3cr3t\uff0f", "s3cr3t\uff20", "[s3cr3t"])
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "https"])
+def test_a_password_that_no_address_can_hold_is_refused_and_not_shown(
+    scheme: str, password: str, shows_nothing: Callable[..., None]
+) -> None:
+    text = f"{scheme}://viewer:{password}@camera/live"
+    with pytest.raises(BadAddress, match="percent-encoded") as caught:
+        parse(text)
+    shows_nothing(caught.value)
+    with pytest.raises(BadAddress, match="percent-encoded") as caught:
+        open_source(text, source=scheme)
+    shows_nothing(caught.value)

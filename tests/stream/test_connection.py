@@ -92,6 +92,11 @@ def test_a_wait_for_a_keyframe_is_said_once(caplog: pytest.LogCaptureFixture) ->
     assert [record.getMessage().count("keyframe") > 0 for record in caplog.records] == [True]
 
 
+def test_a_camera_without_keyframes_is_given_advice_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    list(connect(joined_late(20), patience=0.05, why_undecoded="broken pictures").frames())
+    assert "no picture yet: broken pictures" in caplog.text and "keyframe" not in caplog.text
+
+
 def test_a_short_wait_for_a_keyframe_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
     assert next(connect(joined_late(3), patience=LONG).frames()).pts == 1
     assert not caplog.records

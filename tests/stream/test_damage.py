@@ -17,7 +17,7 @@ from stream.frame import Frame, Pixels
 from stream.rtsp_server import RtspServer
 from stream.sampler import DAMAGED
 from stream.session import Session
-from stream.sources.damage import PATIENCE, Damage, NoNumbers
+from stream.sources.damage import BELIEVED_AGAIN, Damage, NoNumbers
 from stream.sources.decoding import Decoding
 from stream.sources.file import FileSource
 from stream.sources.h264 import FrameNumbers
@@ -153,7 +153,7 @@ def test_a_stream_that_never_sends_a_keyframe_is_believed_again_after_a_while() 
         picture.pts = second
         damage.come_out(picture, second)
         seen += list(damage.settled())
-    assert [second for second, is_damaged in seen if is_damaged] == list(range(10, 20 + int(PATIENCE) + 1))
+    assert [second for second, is_damaged in seen if is_damaged] == list(range(10, 20 + int(BELIEVED_AGAIN) + 1))
 
 
 def test_pictures_sent_after_a_keyframe_but_shown_before_it_refer_behind_it() -> None:

@@ -17,6 +17,7 @@ from stream.errors import (
     Stalled,
     StreamError,
 )
+from stream.frame import Pixels
 from stream.rtsp_server import with_login
 from stream.sources.network import NetworkSource
 from stream.sources.reconnect import Reconnecting
@@ -46,6 +47,16 @@ def test_a_recording_that_nobody_recognizes_plays_once_at_its_own_speed(web: str
     assert len(frames) == 25
     assert frames[-1].captured - frames[0].captured > 0.8
     assert frames[-1].pts == pytest.approx(0.96, abs=0.02)
+    assert source.reconnects == 0
+
+
+def test_a_recording_whose_pictures_stand_for_long_is_no_stalled_camera(
+    web: str, media: Path, film: Callable[..., Path], shade: Callable[..., Pixels]
+) -> None:
+    film(media / "slow.mkv", [shade(0), shade(9), shade(18)], times=[0, 1, 30])  # 1.2 s between two pictures
+    source = Reconnecting(lambda: NetworkSource(f"{web}/slow.mkv", read_timeout=0.3), name="slow")
+    frames = [frame for frame in source if not frame.held]
+    assert [frame.pts for frame in frames] == pytest.approx([0, 0.04, 1.2], abs=0.02)
     assert source.reconnects == 0
 
 

@@ -8,7 +8,7 @@ from stream.event import Event
 from stream.session import Session, Step
 from stream.sinks import ReaderGone
 from stream.sinks.fanout import FanOut
-from stream.sinks.queued import BEHIND, PATIENCE, ROOM, QueuedSink
+from stream.sinks.queued import BEHIND, NO_LONGER_WAITED_FOR, ROOM, QueuedSink
 from stream.tasks.describe import Describe
 from stream.testing import FakeEngine, FakeSink, FakeSource, frame, frames
 from stream.wakeup import Wakeup
@@ -163,7 +163,7 @@ def test_who_is_behind_is_waited_for_until_it_is_stuck(blocked):
     now[0] = 103.0
     publish(fan, *range(1, BEHIND + 1))
 
-    assert fan.busy_until == 103.0 + PATIENCE
+    assert fan.busy_until == 103.0 + NO_LONGER_WAITED_FOR
     room.clear()
     blocked.released.set()
     assert room.wait(LONG)
@@ -250,7 +250,7 @@ def test_a_file_rests_while_a_sink_is_behind_and_loses_nothing(blocked, monkeypa
 
 
 def test_a_file_does_not_wait_for_ever_for_a_dead_sink(blocked, monkeypatch):
-    monkeypatch.setattr("stream.sinks.queued.PATIENCE", 0.0)
+    monkeypatch.setattr("stream.sinks.queued.NO_LONGER_WAITED_FOR", 0.0)
     monkeypatch.setattr("stream.sinks.fanout.CLOSE_TIMEOUT", 0.01)
     count = 2 * ROOM
     summary = session(FakeSource(frames(2 * count, 2.0)), [blocked]).run()

@@ -102,6 +102,36 @@ def test_a_first_connection_without_a_picture_is_a_failure_too() -> None:
         list(source)
 
 
+class Recording(FakeSource):
+    """Shows itself as one when it is opened."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        self.live, self.clock_restarts = False, 2
+        return super().__iter__()
+
+
+def recording(script: Script, *, patient: bool = False) -> Reconnecting:
+    once = iter([Recording(script, live=True)])
+    return Reconnecting(lambda: next(once), name="clip", patient=patient, wait=lambda seconds: None)
+
+
+@pytest.mark.parametrize("patient", [False, True])
+def test_a_recording_that_breaks_off_in_its_middle_is_not_begun_again(patient: bool) -> None:
+    source = recording([*at(100, 101), ConnectionFailed("the connection broke off")], patient=patient)
+    frames = iter(source)
+    assert [next(frames).pts, next(frames).pts] == [0, 1]
+    with pytest.raises(ConnectionFailed, match="broke off"):
+        next(frames)
+    assert source.status.code == "STREAM_CONNECTION_FAILED" and source.status.state == "closed"
+
+
+def test_a_recording_tells_how_often_its_clock_began_again() -> None:
+    source = recording(at(100, 101))
+    assert source.clock_restarts == 0
+    assert len(list(source)) == 2
+    assert source.clock_restarts == 2
+
+
 def test_the_patient_wait_for_the_first_connection() -> None:
     source, waits = reconnecting([ConnectionFailed("refused")], [ConnectionFailed("refused")], at(7), patient=True)
     assert [frame.pts for frame in source] == [0]

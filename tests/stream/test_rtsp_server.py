@@ -326,3 +326,9 @@ def test_a_viewer_who_joins_late_has_missed_what_came_before(clip: Path) -> None
     assert [picture.nals for picture in late.pictures] == [picture.nals for picture in whole.pictures[7:]]
     assert late.pictures[0].due == 0
     assert late.seconds == pytest.approx(whole.seconds - 7 / FPS)
+
+
+@pytest.mark.parametrize("join", [-1, 25])
+def test_who_joins_before_the_clip_or_after_it_is_refused_at_once(clip: Path, join: int) -> None:
+    with pytest.raises(ValueError, match=f"{join} pictures are missed"):
+        RtspServer(clip, join=join)

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.errors import BadPicture, ConnectionFailed
+from stream.frame import Frame, LazyPicture
 from stream.ledger import FramesUnaccounted
+from stream.sampler import FrameSampler
 from stream.session import Session
 from stream.tasks.ask import Ask
 from stream.tasks.describe import Describe
@@ -392,6 +394,32 @@ def test_a_sink_that_works_again_is_logged(caplog):
 
     assert summary.sink_errors == 1
     assert caplog.records[-1].message == "Moody works again"
+
+
+@pytest.mark.parametrize("half", [1, 3])
+def test_a_picture_of_another_size_that_cannot_be_converted_costs_no_frame_before_it(half):
+    def broken():
+        raise BadPicture("it cannot become RGB")
+
+    after = (half + 1) / 2.0  # beyond the slot that the half group takes when it is completed
+    last = Frame(LazyPicture((40, 40, 3), broken), after, after, "file")
+    stage = Stage(FakeSource([*frames(half, 2.0), last]))
+    summary = stage.run()
+
+    assert (summary.received, summary.analysed, summary.dropped) == (half + 1, half, {"bad_picture": 1})
+
+
+def test_a_session_ends_though_the_last_half_group_cannot_be_finished(monkeypatch):
+    def broken(sampler):
+        raise MemoryError("no room for a group")
+
+    monkeypatch.setattr(FrameSampler, "flush", broken)
+    stage = Stage(FakeSource(frames(3, 2.0)))
+    with pytest.raises(MemoryError):
+        stage.session.run()
+
+    counts = stage.session.ledger.check()
+    assert (counts.received, counts.analysed, counts.dropped, counts.pending) == (3, 2, {"stopped": 1}, 0)
 
 
 def test_a_source_that_does_not_close_is_logged(caplog):

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.sources.synthetic import COLOURS, DIRECTIONS, SHAPES, SIZES, Scene, SyntheticSource
+from stream.sources.scene import COLOURS, DIRECTIONS, SHAPES, SIZES, Scene
+from stream.sources.synthetic import SyntheticSource
 
 SEEDS = st.integers(0, 10**6)
 

@@ -16,6 +16,7 @@ import pytest
 
 from stream.errors import ConnectionFailed
 from stream.sources.address import open_source
+from stream.sources.decoding import Decoding
 from stream.sources.network import NetworkSource
 from stream.sources.reconnect import Reconnecting
 from stream.sources.snapshot import SnapshotSource
@@ -210,10 +211,35 @@ def test_a_reconnect_does_not_look_again(serve: Serve, media: Path) -> None:
     assert len(asked) == 2 + source.reconnects
 
 
+def test_a_server_that_did_not_answer_the_first_look_is_looked_at_again(serve: Serve) -> None:
+    asked: list[str] = []
+    picture = answering(b"", {"Content-Type": "image/jpeg", "Content-Length": "0"}, asked=asked)
+
+    class Late(picture):  # type: ignore[misc]
+        def do_GET(self) -> None:
+            if not asked:
+                asked.append("hung up")
+                return
+            super().do_GET()
+
+    source = WebSource(f"{serve(Late)}/now")
+    assert isinstance(source.again(), NetworkSource)
+    assert asked == ["hung up"]  # not again for the connection that was made for that look
+    assert isinstance(source.again(), SnapshotSource)
+    assert isinstance(source.again(), SnapshotSource)
+    assert asked == ["hung up", "GET /now"]
+
+
 def test_motion_jpeg_is_a_stream_and_a_single_picture_is_asked_for_again(serve: Serve, mjpeg: str) -> None:
     picture = serve(answering(b"", {"Content-Type": "image/jpeg", "Content-Length": "0"}))
     assert isinstance(WebSource(f"{picture}/cgi/now", poll_fps=3).again(), SnapshotSource)
     assert isinstance(WebSource(f"{mjpeg}/3.jpg").again(), NetworkSource)
+
+
+def test_single_pictures_take_no_options_of_video(serve: Serve) -> None:
+    picture = serve(answering(b"", {"Content-Type": "image/jpeg", "Content-Length": "0"}))
+    with pytest.raises(ValueError, match="single pictures"):
+        WebSource(f"{picture}/now", decoding=Decoding(keep_damaged=True))
 
 
 def test_no_server_is_named_when_it_is_opened() -> None:

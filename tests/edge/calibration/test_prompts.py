@@ -26,7 +26,7 @@ from edge.models.qwen2_vl import QWEN2_VL
 from edge.models.qwen2_vl.layout import LAYOUT
 from quantize.errors import NothingToCalibrate
 from stream.clip import write_clip
-from stream.sources.synthetic import Scene
+from stream.sources.scene import Scene
 
 MAX_PIXELS = 448 * 448
 LIMITS = Limits.load(POCKET, QWEN2_VL.limits)

@@ -16,7 +16,7 @@ import edge.loading
 from edge import cli
 from edge.cli.terminal import INTERRUPTED, OUTPUT_FAILED
 from stream.clip import write_clip
-from stream.sources.synthetic import Scene
+from stream.sources.scene import Scene
 
 REPOSITORY = Path(__file__).parents[3]
 MAIN = "from edge.__main__ import main; main()"

@@ -17,7 +17,7 @@ from edge.profiling.pipeline_steps import padded_question, scripted_answer
 from edge.profiling.spans import Spans, Stage
 from edge.profiling.timed import APPEND, PATCHIFY, PREFIX, QUESTION, TOKEN, VISION, TimedRunner
 from stream.frame import Group
-from stream.sources.synthetic import Scene
+from stream.sources.scene import Scene
 
 SIZE = (112, 168)
 ENGINE = edge.load("pocket").engine
