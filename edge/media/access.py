@@ -23,6 +23,17 @@ PATH = "path"
 
 NAT64 = ipaddress.ip_network("64:ff9b::/96")  # the last four bytes are an IPv4 address
 
+# Nothing public lies there, though the standard library calls it global.
+NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "::/96",  # IPv4 addresses as they were once written (RFC 4291, 2.5.5.1)
+        "::ffff:0:0:0/96",  # IPv4 addresses for a translator (RFC 2765)
+        "64:ff9b:1::/48",  # the same, of one's own network (RFC 8215)
+        "fec0::/10",  # one's own network, as it was once written (RFC 3879)
+    )
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
@@ -110,6 +121,8 @@ def is_public(ip: str) -> bool:
             return False
         if address.ipv4_mapped is not None:
             return True
+        if any(address in network for network in NOT_PUBLIC):
+            return False
     return address.is_global and not address.is_multicast
 
 
