@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class Access:
     above_limits: bool = False  # may a message ask for larger pictures than the model is used to?
     max_bytes: int = 32 * 2**20  # of a data URL or a download; of a file where `folders` are listed
     fetch_seconds: float = 20.0  # of a download, from its beginning
-    decode_seconds: float = 60.0  # of a video
+    decode_seconds: float = 60.0  # of a conversation: to fetch and read all that it names
     max_pixels: int = 40_000_000  # of a picture as it is stored, and of a frame of a video
     max_frames: int = 256  # of all videos of a conversation together; a picture counts as two, which show the same
 
@@ -100,6 +101,14 @@ class Access:
             raise AccessDenied(
                 f"the pictures and videos of a conversation may have {self.max_frames} frames together. "
                 "Send fewer pictures, or lower 'fps'."
+            )
+
+    def check_time(self, deadline: float) -> None:
+        """`deadline` is on the clock of time.monotonic()."""
+        if time.monotonic() > deadline:
+            raise AccessDenied(
+                "the pictures and videos of the conversation take longer to read than is allowed here. "
+                "Send fewer, or shorter ones."
             )
 
 
