@@ -26,8 +26,3 @@ class Ground:
     def parse(self, text: str, probabilities: Mapping[str, float]) -> Finding:
         parsed = parse_boxes(text, self.label)
         return Finding(parsed.text, parsed.boxes)
-
-
-def ground_tasks(labels: str) -> list[Ground]:
-    """One task per label of "person, dog"."""
-    return [Ground(label) for label in labels.split(",")]

@@ -165,6 +165,8 @@ def test_doctor_tells_connecting_and_waiting_for_a_picture_apart(
         (["watch", "synthetic:", "--model", "no/where/at/all"], 4, "no folder"),
         (["watch", "synthetic:", "--ground", "person,"], 2, "label"),
         (["watch", "synthetic:", "--fps", "0"], 2, "fps"),
+        (["watch", "synthetic:", "--task", "no.package:Task"], 2, "no.package:Task"),
+        (["watch", "synthetic:", "--sink", "carrier pigeon"], 2, "none of jsonl, overlay, stdout"),
         (["watch", "synthetic:", "--window", "0"], 2, "window"),
         (["watch", "synthetic:", "--transport", "pigeon"], 2, "pigeon"),
         (["watch", "clip.mp4", "--live"], 2, "--live"),

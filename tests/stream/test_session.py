@@ -11,7 +11,7 @@ from stream.ledger import FramesUnaccounted
 from stream.session import Session
 from stream.tasks.ask import Ask
 from stream.tasks.describe import Describe
-from stream.tasks.ground import ground_tasks
+from stream.tasks.ground import Ground
 from stream.testing import FakeEngine, FakeSink, FakeSource, frame, frames
 
 SIZE = (28, 28)
@@ -102,7 +102,7 @@ def test_every_task_is_asked_about_the_same_window():
     def answer(prompt, window):
         return "<|box_start|>(100,200),(300,400)<|box_end|>" if "Find" in prompt else "Yes"
 
-    tasks = [Describe(), *ground_tasks("dog, cat"), Ask("Is there a dog?")]
+    tasks = [Describe(), Ground("dog"), Ground("cat"), Ask("Is there a dog?")]
     stage = Stage(FakeSource(frames(4, 2.0)), tasks=tasks, answers=answer)
     stage.run()
     events = stage.sink.events

@@ -6,7 +6,7 @@ import pytest
 from stream.tasks import TASKS
 from stream.tasks.ask import Ask
 from stream.tasks.describe import Describe
-from stream.tasks.ground import Ground, ground_tasks
+from stream.tasks.ground import Ground
 
 GARBAGE = ["", " ", "\x00\x1b[2J", "<|box_start|>(1,", "<|im_end|>" * 50, "(((" * 100, "Yes" * 1000]
 
@@ -51,17 +51,9 @@ def test_ground_asks_for_its_label_and_gives_boxes():
     assert [(box.label, box.x1, box.y2) for box in finding.boxes] == [("red circle", 0.1, 0.4)]
 
 
-def test_one_ground_task_per_label():
-    tasks = ground_tasks("person, red  car ,dog")
-
-    assert [task.prompt() for task in tasks] == ["Find the person.", "Find the red  car.", "Find the dog."]
-    assert len({task.name for task in tasks}) == 3
-
-
-@pytest.mark.parametrize("labels", ["", " ", "person,", ",", "person,,dog"])
-def test_an_empty_label_is_refused(labels):
+def test_an_empty_label_is_refused():
     with pytest.raises(ValueError, match="label"):
-        ground_tasks(labels)
+        Ground(" ")
 
 
 @pytest.mark.parametrize(
