@@ -62,6 +62,8 @@ def line(event: Event) -> Text:
     text.append(_plain(said(event)))
     if event.finish != "stop" and event.answer is None:
         text.append(f" [{_plain(event.finish)}]", "yellow")
+    if event.flags:
+        text.append(f" [{_plain(', '.join(event.flags))}]", "yellow")
     for box in event.boxes:
         text.append(f"  {place(box)}", "green")
     return text

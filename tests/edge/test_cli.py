@@ -23,6 +23,7 @@ from stream.rtsp_server import RtspServer
 from stream.sinks.jsonl import JsonlSink
 from stream.sources.synthetic import Scene
 from stream.tasks.describe import Describe
+from stream.tasks.geometry import Picture
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +283,7 @@ class Hostile:
 
 
 def test_what_a_model_says_of_a_file_is_no_command_to_the_terminal() -> None:
-    shown = "".join(Answer("clip\x1b[2J.mp4", Hostile()))  # type: ignore[arg-type]
+    shown = "".join(Answer("clip\x1b[2J.mp4", Hostile(), Picture(28, 28)))  # type: ignore[arg-type]
 
     assert shown == "A dog."
 

@@ -114,6 +114,17 @@ def test_every_task_is_asked_about_the_same_window():
     assert (events[3].answer, events[3].p_yes) == ("yes", 0.5)
 
 
+def test_boxes_in_pixels_are_those_of_the_frame_as_the_model_saw_it():
+    answer = '[{"bbox_2d": [140, 84, 1400, 420], "label": "dog"}, {"bbox_2d": [5, 5, 5, 5], "label": "cat"}]'
+    stage = Stage(FakeSource(frames(2, 2.0)), tasks=[Ground("dog")], answers=answer, size=(840, 1400))
+    stage.run()
+    (event,) = stage.sink.events
+    (box,) = event.boxes
+
+    assert (box.x1, box.y1, box.x2, box.y2) == (0.1, 0.1, 1.0, 0.5)
+    assert event.flags == ("degenerate",)
+
+
 @pytest.mark.parametrize(
     ("every", "ends"),
     [

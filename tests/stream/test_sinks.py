@@ -82,6 +82,10 @@ def test_an_answer_that_was_cut_off_says_so():
     assert "[loop]" in line(replace(EVENT, finish="loop")).plain
 
 
+def test_what_was_amiss_with_the_boxes_is_said():
+    assert "[clamped, tiled]" in line(replace(EVENT, flags=("clamped", "tiled"))).plain
+
+
 def test_nothing_a_model_says_reaches_the_terminal_as_a_command():
     hostile = replace(EVENT, text="[red]\x1b[2J\x07\nnew line", task="a\x1bb", boxes=())
     text = printed(lambda console: StdoutSink(console=console), hostile)
