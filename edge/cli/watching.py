@@ -30,11 +30,10 @@ from edge.cli.options import (
     open_address,
 )
 from edge.cli.terminal import DEMO_FAILED, complain, exit_code, load, notes, options_checked, print_json, tell
-from edge.errors import EdgeError
+from edge.errors import EdgeError, EventsLost
 from edge.media.limits import LOOKED_AT
 from stream.errors import StreamError
 from stream.printable import Pieces, printable
-from stream.sinks import EventsLost
 from stream.tasks.boxes import readable
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from edge.engine.sampling import Sampling
 from edge.media.access import TRUSTED
 from edge.media.messages import read
 from stream.printable import Pieces
-from stream.sinks.stdout import place
+from stream.sinks.wording import place
 from stream.sources.animation import is_animation
 from stream.sources.redaction import redact
 from stream.tasks.boxes import Parsed, parse_boxes

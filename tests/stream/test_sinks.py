@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from stream.errors import ReaderGone, SinkUnwritable
 from stream.event import Box, Event
-from stream.sinks import SINKS, ReaderGone, SinkUnwritable
+from stream.sinks import SINKS
 from stream.sinks.draw import BAR, MAX_WIDTH, PALETTE, Sheet
 from stream.sinks.jsonl import JsonlSink
 from stream.sinks.overlay import OverlaySink
-from stream.sinks.stdout import PipeConsole, StdoutSink, line, stream_time, when
+from stream.sinks.stdout import PipeConsole, StdoutSink, line
+from stream.sinks.wording import stream_time, when
 
 EVENT = Event(
     stream="door",
