@@ -17,6 +17,7 @@
       BadSampling          generation settings that mean nothing (a negative temperature)
       OutputRefused        a file to write that is one of those to read, or another one to write
       OutputUnwritable     what was asked for cannot be written: the disk is full
+      EventsLost           events or answers were made that did not arrive where they should
 
 Failures of cameras and pictures are `stream.errors.StreamError`. Messages never carry credentials or the
 payload of a picture. `code` is stable, for programs.
@@ -105,3 +106,7 @@ class OutputRefused(EdgeError, ValueError):
 
 class OutputUnwritable(EdgeError):
     code = "OUTPUT_UNWRITABLE"
+
+
+class EventsLost(EdgeError):
+    code = "SINK_EVENTS_LOST"

@@ -14,6 +14,7 @@ from stream.errors import NoPictureYet, NotWatched
 from stream.event import Event
 from stream.frame import Group, Pixels, Window
 from stream.tasks import Task
+from stream.tasks.geometry import Picture
 
 AGES_KEPT = 10_000  # for the percentiles; a camera watched for days must not grow
 OUTSIDE = -1  # the number of an event that is none of the stream's own
@@ -31,7 +32,7 @@ class Reply(Protocol):
 
     @property
     def finish(self) -> str:
-        """ "stop", "length" or "loop"; valid once the iteration has ended."""
+        """ "stop", "length", "loop" or "cancelled"; valid once the iteration has ended."""
         ...
 
     @property
@@ -92,6 +93,7 @@ class Asker:
         self._clock = clock
         self._context: Context | None = None
         self._picture: Pixels | None = None  # newest frame in the context
+        self._looked_at: Picture | None = None  # the same at the model's size
 
     @property
     def window(self) -> Window | None:
@@ -111,6 +113,7 @@ class Asker:
         assert self._context is not None
         self._context.append(group)
         self._picture = group.picture
+        self._looked_at = Picture(*group.pixels.shape[1:3])
         self.is_unanswered = True
 
     def answer(self) -> None:
@@ -148,7 +151,7 @@ class Asker:
         return self._event(task, window, reply, seq)
 
     def _event(self, task: Task, window: Window, reply: Reply, seq: int) -> Event:
-        finding = task.parse(reply.text, reply.probabilities if task.choices else {})
+        finding = task.parse(reply.text, reply.probabilities if task.choices else {}, self._looked_at)
         return Event(
             stream=self._stream,
             task=task.name,
@@ -161,6 +164,7 @@ class Asker:
             text=finding.text,
             finish=reply.finish,
             boxes=finding.boxes,
+            flags=finding.flags,
             answer=finding.answer,
             p_yes=finding.p_yes,
             model=self._engine.name,

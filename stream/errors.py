@@ -13,6 +13,8 @@
       BadPicture           a picture that the model cannot take (one pixel, 1:300), or that cannot become RGB
       NotWatched           a question about a stream that nobody watches, not yet or no longer
       NoPictureYet         a question about a stream of which nothing has been seen
+      SinkUnwritable       the place where events should go cannot be written to
+      ReaderGone           whoever read the events has left, as `head` does: nothing is wrong, and no more is wanted
 
 Messages carry redacted addresses only. `code` is stable, for programs.
 """
@@ -72,3 +74,11 @@ class NotWatched(StreamError):
 
 class NoPictureYet(StreamError):
     code = "STREAM_NO_PICTURE_YET"
+
+
+class SinkUnwritable(StreamError):
+    code = "SINK_UNWRITABLE"
+
+
+class ReaderGone(StreamError):
+    code = "SINK_READER_GONE"

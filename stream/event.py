@@ -48,6 +48,9 @@ class Event:
     text: str
     finish: str  # "stop", "length", "loop" or "cancelled"
     boxes: tuple[Box, ...] = ()  # in the window's newest frame
+    flags: tuple[
+        str, ...
+    ] = ()  # what was amiss with the boxes in the answer, or left out of them (stream/tasks/boxes.py)
     answer: str | None = None  # "yes" or "no", where the task asks for that
     p_yes: float | None = None  # probability of yes, where the task asks for that
     model: str = ""
@@ -57,6 +60,7 @@ class Event:
         fields = asdict(self)
         fields["groups"] = list(self.groups)
         fields["boxes"] = [asdict(box) for box in self.boxes]
+        fields["flags"] = list(self.flags)
         return fields
 
     def to_json(self) -> str:
@@ -67,4 +71,5 @@ class Event:
     def from_dict(cls, fields: dict[str, Any]) -> Event:
         boxes = tuple(Box(**box) for box in fields["boxes"])
         first, last = fields["groups"]
-        return cls(**{**fields, "groups": (first, last), "boxes": boxes})
+        flags = tuple(fields.get("flags", ()))
+        return cls(**{**fields, "groups": (first, last), "boxes": boxes, "flags": flags})

@@ -25,6 +25,7 @@ from stream.sinks.fanout import FanOut
 from stream.sources import Source
 from stream.summary import Summary, percentile
 from stream.tasks import Task
+from stream.tasks.describe import Describe
 from stream.timetable import Timetable
 from stream.wakeup import Wakeup
 
@@ -188,12 +189,14 @@ class Session:
 
     # Questions from outside
 
-    def ask(self, task: Task) -> Future[Event]:
+    def ask(self, question: Task | str) -> Future[Event]:
         """Asks about the window as it stands, between two steps; from any thread. Nothing is seen again for it.
 
-        The answer is not published, its `seq` is -1. The future always ends: with NotWatched before the session is
-        open and once it has ended, with NoPictureYet before the first group, with what the engine raises.
+        A text is asked as it is, and answered in words. The answer is not published, its `seq` is -1. The future
+        always ends: with NotWatched before the session is open and once it has ended, with NoPictureYet before the
+        first group, with what the engine raises.
         """
+        task = Describe(question) if isinstance(question, str) else question
         answer = self._questions.put(task)
         self._notify()
         return answer

@@ -16,12 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from edge import threads
-from edge.errors import EdgeError, ModelError, OutputRefused, OutputUnwritable
+from edge.errors import EdgeError, EventsLost, ModelError, OutputRefused, OutputUnwritable
 from quantize.errors import QuantizeError
-from stream.errors import StreamError
-from stream.printable import printable, printable_json
-from stream.sinks import EventsLost, SinkUnwritable
-from stream.sinks.json_text import encodable
+from stream.errors import SinkUnwritable, StreamError
+from stream.printable import printable
+from stream.sinks.json_text import encodable_line
 
 if TYPE_CHECKING:
     from edge.engine.engine import Engine
@@ -102,8 +101,7 @@ def write_out(line: str = "") -> None:
 
 def print_json(value: object) -> None:
     """A line for programs, whatever standard output is encoded in."""
-    text = printable_json(json.dumps(value, ensure_ascii=False))
-    write_out(encodable(text, sys.stdout.encoding or "utf-8"))
+    write_out(encodable_line(json.dumps(value, ensure_ascii=False), sys.stdout.encoding or "utf-8"))
 
 
 def tell(facts: dict[str, Any], as_json: bool, title: str) -> None:

@@ -29,11 +29,10 @@ from edge.cli.options import (
     open_address,
 )
 from edge.cli.terminal import DEMO_FAILED, complain, exit_code, load, notes, options_checked, print_json, tell
-from edge.errors import EdgeError
+from edge.errors import EdgeError, EventsLost
 from edge.media.limits import LOOKED_AT
 from stream.errors import StreamError
 from stream.printable import Pieces, printable
-from stream.sinks import EventsLost
 from stream.tasks.boxes import readable
 
 if TYPE_CHECKING:
@@ -49,9 +48,11 @@ def watch(
     describe: Annotated[str | None, typer.Option(help="what to ask for as a description")] = None,
     ground: Annotated[str | None, typer.Option(help='what to draw boxes around: "person, dog"')] = None,
     ask: Annotated[list[str] | None, typer.Option(help="a yes/no question; may be given several times")] = None,
+    task: Annotated[list[str] | None, typer.Option(help='a task of your own: "your.package:YourTask"')] = None,
     every: Annotated[float, typer.Option(help="seconds of video between answers; 0: as often as possible")] = 0.0,
     out: Annotated[Path | None, typer.Option(help="append events to this file, a JSON line each")] = None,
     overlay: Annotated[Path | None, typer.Option(help="write a video with boxes and answers drawn in")] = None,
+    sink: Annotated[list[str] | None, typer.Option(help='where else events go: "your.package:YourSink"')] = None,
     duration: Seconds = None,
     max_pixels: MaxPixels = LOOKED_AT,
     transport: Rtsp = None,
@@ -66,16 +67,17 @@ def watch(
 ) -> None:
     """Watch a source and tell what is there: descriptions, boxes, yes or no; each with its age."""
     from edge.commands.outputs import check_outputs, model_path, source_path
-    from edge.commands.watch import WatchOptions, make_session, make_sinks, make_tasks
+    from edge.commands.watch import WatchOptions, make_other_sinks, make_session, make_sinks, make_tasks
 
     with options_checked():
-        tasks = make_tasks(describe, ground, ask)
+        tasks = make_tasks(describe, ground, ask, task)
         options = WatchOptions(fps=fps, window=window, max_pixels=max_pixels, every=every, duration=duration)
         read = {"the source": source_path(source), "the model": model_path(model)}
+        own_sinks = make_other_sinks(sink)
         check_outputs({"--out": out, "--overlay": overlay}, read)
         camera = open_address(source, transport, live, fps=fps, keep_damaged=keep_damaged, deinterlace=deinterlace)
     engine = load(model, device, dtype, runner, threads)
-    sinks = make_sinks(as_json=as_json, out=out, overlay=overlay)
+    sinks = make_sinks(as_json=as_json, out=out, overlay=overlay, others=own_sinks)
     show = Ticker()
     session = make_session(camera, engine, tasks, sinks, options, show.add)
     with stopped_by_signals(session.stop), show:

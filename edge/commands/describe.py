@@ -14,10 +14,11 @@ from edge.engine.sampling import Sampling
 from edge.media.access import TRUSTED
 from edge.media.messages import read
 from stream.printable import Pieces
-from stream.sinks.stdout import place
+from stream.sinks.wording import place
 from stream.sources.animation import is_animation
 from stream.sources.redaction import redact
-from stream.tasks.boxes import parse_boxes
+from stream.tasks.boxes import Parsed, parse_boxes
+from stream.tasks.geometry import Picture
 
 SPECIAL = re.compile(r"<\|\w+\|>")
 
@@ -25,8 +26,9 @@ SPECIAL = re.compile(r"<\|\w+\|>")
 class Answer:
     """What the model says of one file: iterate for pieces of text, then read the rest."""
 
-    def __init__(self, file: str, reply: Reply) -> None:
-        self.file, self._reply = redact(file), reply
+    def __init__(self, file: str, reply: Reply, picture: Picture) -> None:
+        """`picture` is its size as the model saw it."""
+        self.file, self._reply, self._picture = redact(file), reply, picture
 
     def __iter__(self) -> Iterator[str]:
         pieces = Pieces()
@@ -35,7 +37,9 @@ class Answer:
         yield SPECIAL.sub("", pieces.end())
 
     def box_lines(self) -> list[str]:
-        return [place(box) for box in parse_boxes(self._reply.text).boxes]
+        """Where things are, and in the last line what was amiss with that."""
+        parsed = self._parsed()
+        return [*(place(box) for box in parsed.boxes), *([f"[{', '.join(parsed.flags)}]"] if parsed.flags else ())]
 
     def cost(self) -> str:
         usage = self._reply.usage
@@ -48,16 +52,20 @@ class Answer:
         """Reads the answer to its end."""
         for _ in self._reply:
             pass
-        parsed, usage = parse_boxes(self._reply.text), self._reply.usage
+        parsed, usage = self._parsed(), self._reply.usage
         boxes = [{"label": box.label, "x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2} for box in parsed.boxes]
         tokens = {"visual": usage.visual_tokens, "text": usage.text_tokens, "written": usage.generated_tokens}
         return {
             "file": self.file,
             "text": parsed.text,
             "boxes": boxes,
+            "flags": list(parsed.flags),
             "finish": self._reply.finish,
             "tokens": tokens,
         }
+
+    def _parsed(self) -> Parsed:
+        return parse_boxes(self._reply.text, picture=self._picture)
 
 
 def describe_file(
@@ -76,4 +84,6 @@ def describe_file(
         question = prompt or "Describe the video."
     message = {"role": "user", "content": [visual, {"type": "text", "text": question}]}
     conversation = read([message], limits, TRUSTED)
-    return Answer(file, engine.chat(conversation, sampling=Sampling(max_tokens=max_tokens)))
+    (seen,) = conversation.visuals
+    picture = Picture(*seen.groups[0].shape[1:3])
+    return Answer(file, engine.chat(conversation, sampling=Sampling(max_tokens=max_tokens)), picture)

@@ -10,16 +10,11 @@ from pathlib import Path
 
 from edge.engine.engine import Engine
 from edge.media.limits import LOOKED_AT
+from stream.registry import find, make
 from stream.session import Session, no_text
-from stream.sinks import Sink
-from stream.sinks.jsonl import JsonlSink
-from stream.sinks.overlay import OverlaySink
-from stream.sinks.stdout import StdoutSink
+from stream.sinks import SINKS, Sink
 from stream.sources import Source
-from stream.tasks import Task
-from stream.tasks.ask import Ask
-from stream.tasks.describe import Describe
-from stream.tasks.ground import ground_tasks
+from stream.tasks import TASKS, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,23 +37,35 @@ class WatchOptions:
                 raise ValueError(f"{name} is {seconds} seconds: times are never negative.")
 
 
-def make_tasks(describe: str | None, ground: str | None, ask: Sequence[str] | None) -> list[Task]:
-    """What was asked for; a description when nothing was. Raises ValueError for an empty label or question."""
-    tasks: list[Task] = [] if describe is None else [Describe(describe)]
-    tasks += ground_tasks(ground) if ground is not None else []
+def make_tasks(
+    describe: str | None, ground: str | None, ask: Sequence[str] | None, others: Sequence[str] | None = None
+) -> list[Task]:
+    """What was asked for; a description when nothing was. `others` are names or import paths.
+
+    Raises ValueError for an empty label or question, and for one of the others that is not to be had.
+    """
+    describes, grounds, asks = (find(name, TASKS) for name in ("describe", "ground", "ask"))
+    tasks: list[Task] = [] if describe is None else [describes(describe)]
+    tasks += [] if ground is None else [grounds(label) for label in ground.split(",")]
     questions = list(ask or ())
-    tasks += [Ask(q, name="ask" if len(questions) == 1 else f"ask:{n}") for n, q in enumerate(questions, start=1)]
-    return tasks or [Describe()]
+    tasks += [asks(q, name="ask" if len(questions) == 1 else f"ask:{n}") for n, q in enumerate(questions, start=1)]
+    tasks += [make(name, TASKS) for name in others or ()]
+    return tasks or [describes()]
 
 
-def make_sinks(*, as_json: bool, out: Path | None, overlay: Path | None) -> list[Sink]:
+def make_sinks(*, as_json: bool, out: Path | None, overlay: Path | None, others: Sequence[Sink] = ()) -> list[Sink]:
     """The terminal always; files where they were asked for. Raises SinkUnwritable."""
-    sinks: list[Sink] = [StdoutSink(json=as_json)]
+    sinks: list[Sink] = [find("stdout", SINKS)(json=as_json)]
     if out is not None:
-        sinks.append(JsonlSink(out))
+        sinks.append(find("jsonl", SINKS)(out))
     if overlay is not None:
-        sinks.append(OverlaySink(overlay))
-    return sinks
+        sinks.append(find("overlay", SINKS)(overlay))
+    return [*sinks, *others]
+
+
+def make_other_sinks(names: Sequence[str] | None) -> list[Sink]:
+    """By their names or import paths. Raises ValueError for one that is not to be had."""
+    return [make(name, SINKS) for name in names or ()]
 
 
 def make_session(

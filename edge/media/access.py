@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,17 @@ PATH = "path"
 """The scheme of an address that has none."""
 
 NAT64 = ipaddress.ip_network("64:ff9b::/96")  # the last four bytes are an IPv4 address
+
+# Nothing public lies there, though the standard library calls it global.
+NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "::/96",  # IPv4 addresses as they were once written (RFC 4291, 2.5.5.1)
+        "::ffff:0:0:0/96",  # IPv4 addresses for a translator (RFC 2765)
+        "64:ff9b:1::/48",  # the same, of one's own network (RFC 8215)
+        "fec0::/10",  # one's own network, as it was once written (RFC 3879)
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +47,7 @@ class Access:
     above_limits: bool = False  # may a message ask for larger pictures than the model is used to?
     max_bytes: int = 32 * 2**20  # of a data URL or a download; of a file where `folders` are listed
     fetch_seconds: float = 20.0  # of a download, from its beginning
-    decode_seconds: float = 60.0  # of a video
+    decode_seconds: float = 60.0  # of a conversation: to fetch and read all that it names
     max_pixels: int = 40_000_000  # of a picture as it is stored, and of a frame of a video
     max_frames: int = 256  # of all videos of a conversation together; a picture counts as two, which show the same
 
@@ -91,6 +103,14 @@ class Access:
                 "Send fewer pictures, or lower 'fps'."
             )
 
+    def check_time(self, deadline: float) -> None:
+        """`deadline` is on the clock of time.monotonic()."""
+        if time.monotonic() > deadline:
+            raise AccessDenied(
+                "the pictures and videos of the conversation take longer to read than is allowed here. "
+                "Send fewer, or shorter ones."
+            )
+
 
 UNTRUSTED = Access()
 TRUSTED = Access(
@@ -110,6 +130,8 @@ def is_public(ip: str) -> bool:
             return False
         if address.ipv4_mapped is not None:
             return True
+        if any(address in network for network in NOT_PUBLIC):
+            return False
     return address.is_global and not address.is_multicast
 
 

@@ -39,6 +39,8 @@ class Request:
     part: Part
     limits: Limits
     access: Access
+    deadline: float  # on the clock of time.monotonic(), for all readings of the video together
+    follow: bool  # may a playlist name other files of this machine?
 
     def choose_size(self, num_frames: int | None = None) -> ChooseSize:
         return parameters.choose_size(self.part, "video", self.limits, self.access, num_frames)

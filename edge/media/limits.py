@@ -85,6 +85,8 @@ def _written(folder: Path, nested: str, name: str, usual: PixelLimits) -> PixelL
                 return found
         except (ValueError, TypeError, AttributeError, BadMessage) as error:
             raise ModelUnreadable(f"{path} does not hold readable pixel limits: {error}. Fetch it again.") from None
+        except OSError as error:
+            raise ModelUnreadable(f"{path} cannot be read ({error.strerror}). Check its permissions.") from None
     return None
 
 

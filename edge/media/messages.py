@@ -8,8 +8,10 @@ Knows no tokens.
 from __future__ import annotations
 
 import reprlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from edge.errors import AccessDenied, BadMessage
@@ -45,6 +47,7 @@ class _Reader:
 
     def __init__(self, limits: Limits, access: Access) -> None:
         self._limits, self._access = limits, access
+        self._deadline = time.monotonic() + access.decode_seconds
         self._num_frames = 0
         self.visuals: list[Visual] = []
 
@@ -70,7 +73,9 @@ class _Reader:
                 raise BadMessage(f"{where} is of type 'text' and has no 'text'.")
             return {"type": "text", "text": part["text"]}
         with _named(where):
-            visual = LOADERS[kind](part, self._limits, self._access)
+            self._access.check_time(self._deadline)
+            rest = replace(self._access, decode_seconds=self._deadline - time.monotonic())
+            visual = LOADERS[kind](part, self._limits, rest)
             self._num_frames += 2 * len(visual.groups)
             self._access.check_frames(self._num_frames)
         self.visuals.append(visual)

@@ -7,7 +7,6 @@ way. What needs the number of frames beforehand reads twice: to count, then to p
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -15,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.errors import AccessDenied, BadMessage
-from edge.media.access import Access
+from edge.errors import BadMessage
 from edge.media.frames import MAX_FRAMES, Pair, Request, at_one_size, paired, rate
 from edge.media.parameters import number
 from stream.frame import Frame
@@ -87,27 +85,23 @@ def _evenly(read: Read, request: Request, num_frames: int, total: int) -> Iterat
 
 def _frames(address: str, request: Request) -> Generator[Frame]:
     """Between 'video_start' and 'video_end'."""
-    access, deadline = request.access, time.monotonic() + request.access.decode_seconds
     start, end = number(request.part, "video_start", 0.0), number(request.part, "video_end", math.inf)
-    with closing(open_source(address, **_options(address, access))) as source:
+    with closing(open_source(address, **_options(address, request))) as source:
         if source.live:
             raise BadMessage("a message takes a recorded video, and this is a live one. Watch it as a stream.")
         for frame in source:
-            if time.monotonic() > deadline:
-                raise AccessDenied(
-                    f"the video takes longer than {access.decode_seconds:g} s to read. Send a shorter one."
-                )
+            request.access.check_time(request.deadline)
             if frame.pts > end:
                 return
             if frame.pts >= start and not frame.damaged:
                 yield frame
 
 
-def _options(address: str, access: Access) -> dict[str, Any]:
+def _options(address: str, request: Request) -> dict[str, Any]:
     """For a file. A folder, a drawn scene and whatever else is registered take none of them."""
     if not Path(address).is_file():
         return {}
-    return {"follow": access.files_are_trusted, "max_pixels": access.max_pixels}
+    return {"follow": request.follow, "max_pixels": request.access.max_pixels}
 
 
 def _refuse_nothing(num_frames: int) -> None:

@@ -14,6 +14,7 @@ EXIF says. Knows no messages and no model.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,10 @@ def load_video(part: Part, limits: Limits, access: Access = TRUSTED) -> Visual:
     part = parameters.given(part)
     parameters.check(part, "video")
     video = unwrapped(part["video"] if "video" in part else part.get("video_url"))
-    request = Request(part, limits, access)
+    # A playlist that came over a wire was written elsewhere, whoever gave its address: it names no file here.
+    is_carried = isinstance(video, str | Path) and addresses.scheme(str(video)) in addresses.CARRIED
+    follow = access.files_are_trusted and not is_carried
+    request = Request(part, limits, access, time.monotonic() + access.decode_seconds, follow)
     if isinstance(video, str | Path):
         with addresses.local(str(video), access) as address:
             return _visual(sampled(address, request))
@@ -62,16 +66,17 @@ def _listed(video: Sequence[Any] | NDArray[Any], request: Request) -> Iterator[P
         raise BadMessage(f"{min(unusable)!r} chooses frames of a file; of a list of frames all are used.")
     fps = rate(request.part, "sample_fps")
     request.check_count(len(video))
-    frames = iter(checked_array(video, ndim=4)) if isinstance(video, np.ndarray) else _read_all(video, request.access)
+    frames = iter(checked_array(video, ndim=4)) if isinstance(video, np.ndarray) else _read_all(video, request)
     timed = ((frame, index / fps) for index, frame in enumerate(frames))
     return paired(at_one_size(timed, request.choose_size(len(video))))
 
 
-def _read_all(values: Sequence[Any], access: Access) -> Iterator[Pixels]:
+def _read_all(values: Sequence[Any], request: Request) -> Iterator[Pixels]:
     """One after the other: hundreds of photos at their own size are more than the memory."""
     first: tuple[int, ...] | None = None
     for index, value in enumerate(values):
-        frame = read_picture(value, access)
+        request.access.check_time(request.deadline)
+        frame = read_picture(value, request.access)
         first = first or frame.shape
         if frame.shape != first:
             raise BadMessage(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from stream.errors import StreamError
 from stream.event import Event
 from stream.frame import Pixels
 
@@ -16,24 +15,6 @@ SINKS = {
     "jsonl": "stream.sinks.jsonl:JsonlSink",
     "overlay": "stream.sinks.overlay:OverlaySink",
 }
-
-
-class SinkUnwritable(StreamError):
-    """The place where events should go cannot be written to."""
-
-    code = "SINK_UNWRITABLE"
-
-
-class ReaderGone(StreamError):
-    """Whoever read the events has left, as `head` does: nothing is wrong, and nothing more is wanted."""
-
-    code = "SINK_READER_GONE"
-
-
-class EventsLost(StreamError):
-    """Events were made that did not arrive where they should."""
-
-    code = "SINK_EVENTS_LOST"
 
 
 class Sink(Protocol):

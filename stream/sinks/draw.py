@@ -16,7 +16,7 @@ from stream.event import Box, Event
 from stream.frame import Pixels
 from stream.resize import resize
 from stream.sinks.fonts import Font, font_for
-from stream.sinks.stdout import said, when
+from stream.sinks.wording import said, when
 
 Colour = tuple[int, int, int]
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 
+from stream.printable import printable_json
+
 
 def encodable(text: str, encoding: str = "utf-8") -> str:
     r"""The same JSON, without a character that `encoding` lacks.
@@ -21,6 +23,11 @@ def encodable(text: str, encoding: str = "utf-8") -> str:
     except UnicodeEncodeError:
         return "".join(char if _has(encoding, char) else json.dumps(char)[1:-1] for char in text)
     return text
+
+
+def encodable_line(text: str, encoding: str) -> str:
+    """The same JSON for a terminal or a pipe: it cannot move or clear what it is printed on, either."""
+    return encodable(printable_json(text), encoding)
 
 
 def _has(encoding: str, char: str) -> bool:

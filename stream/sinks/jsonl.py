@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stream.errors import SinkUnwritable
 from stream.event import Event
 from stream.frame import Pixels
-from stream.sinks import SinkUnwritable
 from stream.sinks.json_text import encodable
 
 

@@ -14,9 +14,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from stream.errors import ReaderGone
 from stream.event import Event
 from stream.frame import Pixels
-from stream.sinks import ReaderGone, Sink
+from stream.sinks import Sink
 
 log = logging.getLogger(__name__)
 

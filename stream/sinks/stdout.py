@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 
 from rich.console import Console
 from rich.text import Text
 
-from stream.event import Box, Event
+from stream.errors import ReaderGone
+from stream.event import Event
 from stream.frame import Pixels
-from stream.printable import printable, printable_json
-from stream.sinks import ReaderGone
-from stream.sinks.json_text import encodable
-
-EPOCH_TIMES = 1e8  # seconds; pts above this count from 1970 and are shown as the time of day
+from stream.sinks.json_text import encodable_line
+from stream.sinks.wording import place, plain, said, when
 
 
 class PipeConsole(Console):
@@ -36,7 +33,7 @@ class StdoutSink:
     def publish(self, event: Event, picture: Pixels) -> None:
         with _reader_watched():
             if self._json:
-                self._console.out(encodable(printable_json(event.to_json()), self._console.encoding), highlight=False)
+                self._console.out(encodable_line(event.to_json(), self._console.encoding), highlight=False)
             else:
                 self._console.print(line(event))
 
@@ -57,50 +54,13 @@ def line(event: Event) -> Text:
     """Time in the stream, task, age, what was said, where."""
     text = Text()
     text.append(f"{when(event):>9} ", "bold")
-    text.append(f" {_plain(event.task)} ", "cyan")
+    text.append(f" {plain(event.task)} ", "cyan")
     text.append(f" {event.age:.2f} s  ", "dim")
-    text.append(_plain(said(event)))
+    text.append(plain(said(event)))
     if event.finish != "stop" and event.answer is None:
-        text.append(f" [{_plain(event.finish)}]", "yellow")
+        text.append(f" [{plain(event.finish)}]", "yellow")
+    if event.flags:
+        text.append(f" [{plain(', '.join(event.flags))}]", "yellow")
     for box in event.boxes:
         text.append(f"  {place(box)}", "green")
     return text
-
-
-def said(event: Event) -> str:
-    if event.answer is None:
-        return event.text
-    return event.answer if event.p_yes is None else f"{event.answer}, p(yes) {event.p_yes:.2f}"
-
-
-def place(box: Box) -> str:
-    """Label and corners in per cent of the picture."""
-    corners = " ".join(f"{100 * value:.0f}%" for value in (box.x1, box.y1, box.x2, box.y2))
-    return f"{_plain(box.label) or 'box'} [{corners}]"
-
-
-def when(event: Event) -> str:
-    """Of the window's newest frame: seconds into the stream, or the time of day where its clock counts from 1970."""
-    return _time_of_day(event.end) if event.end >= EPOCH_TIMES else stream_time(event.end)
-
-
-def stream_time(seconds: float) -> str:
-    """
-    >>> stream_time(83.25)
-    '1:23.2'
-    >>> stream_time(3723.0)
-    '1:02:03.0'
-    """
-    tenths = int(max(seconds, 0.0) * 10)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    clock = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
-    return f"{clock}:{rest // 10:02d}.{rest % 10}"
-
-
-def _time_of_day(since_1970: float) -> str:
-    return f"{datetime.fromtimestamp(since_1970):%H:%M:%S}"
-
-
-def _plain(text: str) -> str:
-    return " ".join(printable(text).splitlines()).replace("\t", " ")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import av
 
+from stream.errors import SinkUnwritable
 from stream.frame import Pixels
-from stream.sinks import SinkUnwritable
 
 TIME_BASE = Fraction(1, 90_000)  # seconds per tick, as in most video files
 LAST = 1.0  # seconds for which the only picture is shown; otherwise the last stays as long as the one before

@@ -11,7 +11,6 @@ would read files and worse for whoever may name an address.
 
 from __future__ import annotations
 
-import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from stream.errors import BadAddress, SourceNotFound, UnknownScheme
+from stream.registry import find
 from stream.sources import SOURCES, Source
 from stream.sources.reconnect import OnStatus, Reconnecting, no_status
 from stream.sources.redaction import redact
@@ -137,11 +137,9 @@ def _local(path: str) -> Address:
 
 
 def _resolve(scheme: str) -> Callable[..., Source]:
-    where = SOURCES.get(scheme, scheme)
-    if ":" not in where:
+    if scheme not in SOURCES and ":" not in scheme:
         raise UnknownScheme(f"{scheme!r} is no known source. {known_schemes()}")
     try:
-        opens: Callable[..., Source] = pkgutil.resolve_name(where)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UnknownScheme(f"{scheme!r}: {where} cannot be imported ({error}).") from None
-    return opens
+        return find(scheme, SOURCES)
+    except ValueError as error:
+        raise UnknownScheme(f"{scheme!r}: {error}") from None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stream.event import Box
+from stream.tasks.geometry import Picture
 
 TASKS = {
     "describe": "stream.tasks.describe:Describe",
@@ -21,6 +22,7 @@ class Finding:
 
     text: str
     boxes: tuple[Box, ...] = ()
+    flags: tuple[str, ...] = ()  # what was amiss with the boxes, or left out of them
     answer: str | None = None  # "yes" or "no"
     p_yes: float | None = None
 
@@ -32,6 +34,9 @@ class Task(Protocol):
 
     def prompt(self) -> str: ...
 
-    def parse(self, text: str, probabilities: Mapping[str, float]) -> Finding:
-        """Never raises: a broken answer becomes a Finding with fewer boxes."""
+    def parse(self, text: str, probabilities: Mapping[str, float], picture: Picture | None = None) -> Finding:
+        """`picture` is the newest frame's size as the model saw it, for boxes in pixels; None: not known.
+
+        Never raises: a broken answer becomes a Finding with fewer boxes, and flags that say so.
+        """
         ...

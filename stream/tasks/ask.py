@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from stream.tasks import Finding
 from stream.tasks.boxes import readable
+from stream.tasks.geometry import Picture
 
 YES, NO = "Yes", "No"
 
@@ -26,7 +27,7 @@ class Ask:
     def prompt(self) -> str:
         return f"{self.question} Answer yes or no."
 
-    def parse(self, text: str, probabilities: Mapping[str, float]) -> Finding:
+    def parse(self, text: str, probabilities: Mapping[str, float], picture: Picture | None = None) -> Finding:
         p_yes = _probability(probabilities)
         answer = _spoken(text) if p_yes is None else "yes" if p_yes >= 0.5 else "no"
         return Finding(readable(text) or answer or "", answer=answer, p_yes=p_yes)

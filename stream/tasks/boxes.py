@@ -44,11 +44,16 @@ _NO_NAMES = KEYS | {"and", "the", "a", "an", "at", "is", "are", "in", "with"}
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """An answer with its boxes taken out."""
+    """An answer with its boxes taken out, and what was amiss with them.
+
+    "capped": there were more than are read. "clamped": one reached beyond the picture and was cut. "truncated": the
+    answer ends within one. Left out were: "degenerate", those without an area; "duplicates", those that were there
+    already; "pixels", those in pixels of a picture whose size is not known; "tiled", equal ones in an even row.
+    """
 
     text: str  # readable, without special tokens
     boxes: tuple[Box, ...]
-    flags: tuple[str, ...]  # sorted: "capped", "clamped", "degenerate", "duplicates", "pixels", "tiled", "truncated"
+    flags: tuple[str, ...]  # sorted
 
 
 def parse_boxes(text: str, label: str = "", max_boxes: int = MAX_BOXES, picture: Picture | None = None) -> Parsed:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from stream.tasks import Finding
 from stream.tasks.boxes import parse_boxes
+from stream.tasks.geometry import Picture
 
 
 class Describe:
@@ -19,6 +20,6 @@ class Describe:
     def prompt(self) -> str:
         return self._prompt
 
-    def parse(self, text: str, probabilities: Mapping[str, float]) -> Finding:
-        parsed = parse_boxes(text)  # a prompt may ask for a description with boxes
-        return Finding(parsed.text, parsed.boxes)
+    def parse(self, text: str, probabilities: Mapping[str, float], picture: Picture | None = None) -> Finding:
+        parsed = parse_boxes(text, picture=picture)  # a prompt may ask for a description with boxes
+        return Finding(parsed.text, parsed.boxes, parsed.flags)

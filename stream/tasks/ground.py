@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from stream.tasks import Finding
 from stream.tasks.boxes import parse_boxes
+from stream.tasks.geometry import Picture
 
 
 class Ground:
@@ -13,21 +15,25 @@ class Ground:
 
     choices: tuple[str, ...] = ()
 
-    def __init__(self, label: str, name: str | None = None, max_tokens: int = 128) -> None:
+    def __init__(
+        self,
+        label: str,
+        name: str | None = None,
+        max_tokens: int = 128,
+        in_pixels: bool = False,  # for a model that always answers in pixels, however small the numbers
+    ) -> None:
         self.label = label.strip()
         if not self.label:
             raise ValueError('The label to look for is empty: name a thing, for example "person".')
         self.name = name or f"ground:{self.label}"
         self.max_tokens = max_tokens
+        self._in_pixels = in_pixels
 
     def prompt(self) -> str:
         return f"Find the {self.label}."
 
-    def parse(self, text: str, probabilities: Mapping[str, float]) -> Finding:
-        parsed = parse_boxes(text, self.label)
-        return Finding(parsed.text, parsed.boxes)
-
-
-def ground_tasks(labels: str) -> list[Ground]:
-    """One task per label of "person, dog"."""
-    return [Ground(label) for label in labels.split(",")]
+    def parse(self, text: str, probabilities: Mapping[str, float], picture: Picture | None = None) -> Finding:
+        if picture is not None and self._in_pixels:
+            picture = replace(picture, in_pixels=True)
+        parsed = parse_boxes(text, self.label, picture=picture)
+        return Finding(parsed.text, parsed.boxes, parsed.flags)

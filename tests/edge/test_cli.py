@@ -23,6 +23,7 @@ from stream.rtsp_server import RtspServer
 from stream.sinks.jsonl import JsonlSink
 from stream.sources.scene import Scene
 from stream.tasks.describe import Describe
+from stream.tasks.geometry import Picture
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +166,8 @@ def test_doctor_tells_connecting_and_waiting_for_a_picture_apart(
         (["watch", "synthetic:", "--model", "no/where/at/all"], 4, "no folder"),
         (["watch", "synthetic:", "--ground", "person,"], 2, "label"),
         (["watch", "synthetic:", "--fps", "0"], 2, "fps"),
+        (["watch", "synthetic:", "--task", "no.package:Task"], 2, "no.package:Task"),
+        (["watch", "synthetic:", "--sink", "carrier pigeon"], 2, "none of jsonl, overlay, stdout"),
         (["watch", "synthetic:", "--window", "0"], 2, "window"),
         (["watch", "synthetic:", "--transport", "pigeon"], 2, "pigeon"),
         (["watch", "clip.mp4", "--live"], 2, "--live"),
@@ -284,7 +287,7 @@ class Hostile:
 
 
 def test_what_a_model_says_of_a_file_is_no_command_to_the_terminal() -> None:
-    shown = "".join(Answer("clip\x1b[2J.mp4", Hostile()))  # type: ignore[arg-type]
+    shown = "".join(Answer("clip\x1b[2J.mp4", Hostile(), Picture(28, 28)))  # type: ignore[arg-type]
 
     assert shown == "A dog."
 

@@ -21,6 +21,7 @@ events = st.builds(
     text=st.text(),
     finish=st.sampled_from(["stop", "length", "loop"]),
     boxes=st.lists(boxes, max_size=3).map(tuple),
+    flags=st.lists(st.sampled_from(["clamped", "tiled"]), max_size=2).map(tuple),
     answer=st.none() | st.sampled_from(["yes", "no"]),
     p_yes=st.none() | fractions,
 )
@@ -36,6 +37,14 @@ def test_an_event_survives_its_json(event):
 @given(events)
 def test_json_is_one_line(event):
     assert len(event.to_json().split("\n")) == 1
+
+
+def test_an_event_written_before_there_were_flags_is_read():
+    event = Event("door", "ground", 0, (0, 3), 0.0, 3.5, "file", 0.4, "A dog.", "stop")
+    written = event.to_dict()
+    del written["flags"]
+
+    assert Event.from_dict(written) == event
 
 
 def test_overlap_of_boxes():

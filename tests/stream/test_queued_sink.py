@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
+from stream.errors import ReaderGone
 from stream.event import Event
 from stream.session import Session, Step
-from stream.sinks import ReaderGone
 from stream.sinks.fanout import FanOut
 from stream.sinks.queued import BEHIND, NO_LONGER_WAITED_FOR, ROOM, QueuedSink
 from stream.tasks.describe import Describe

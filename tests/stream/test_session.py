@@ -13,7 +13,7 @@ from stream.sampler import FrameSampler
 from stream.session import Session
 from stream.tasks.ask import Ask
 from stream.tasks.describe import Describe
-from stream.tasks.ground import ground_tasks
+from stream.tasks.ground import Ground
 from stream.testing import FakeEngine, FakeSink, FakeSource, frame, frames
 
 SIZE = (28, 28)
@@ -104,7 +104,7 @@ def test_every_task_is_asked_about_the_same_window():
     def answer(prompt, window):
         return "<|box_start|>(100,200),(300,400)<|box_end|>" if "Find" in prompt else "Yes"
 
-    tasks = [Describe(), *ground_tasks("dog, cat"), Ask("Is there a dog?")]
+    tasks = [Describe(), Ground("dog"), Ground("cat"), Ask("Is there a dog?")]
     stage = Stage(FakeSource(frames(4, 2.0)), tasks=tasks, answers=answer)
     stage.run()
     events = stage.sink.events
@@ -114,6 +114,17 @@ def test_every_task_is_asked_about_the_same_window():
     assert len({event.groups for event in events[:4]}) == 1
     assert events[1].boxes[0].label == "dog"
     assert (events[3].answer, events[3].p_yes) == ("yes", 0.5)
+
+
+def test_boxes_in_pixels_are_those_of_the_frame_as_the_model_saw_it():
+    answer = '[{"bbox_2d": [140, 84, 1400, 420], "label": "dog"}, {"bbox_2d": [5, 5, 5, 5], "label": "cat"}]'
+    stage = Stage(FakeSource(frames(2, 2.0)), tasks=[Ground("dog")], answers=answer, size=(840, 1400))
+    stage.run()
+    (event,) = stage.sink.events
+    (box,) = event.boxes
+
+    assert (box.x1, box.y1, box.x2, box.y2) == (0.1, 0.1, 1.0, 0.5)
+    assert event.flags == ("degenerate",)
 
 
 @pytest.mark.parametrize(

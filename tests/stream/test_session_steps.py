@@ -189,6 +189,17 @@ def test_a_question_may_be_one_for_yes_or_no():
     hands.session.close()
 
 
+def test_a_question_may_be_a_plain_text():
+    asked = []
+    hands = Hands(make(quiet(*frames(2, 2.0)), FakeEngine("Blue.", on_answer=asked.append), tasks=[]))
+    hands.step()
+    answer = hands.session.ask("Which colour is the door?")
+    hands.step()
+
+    assert (answer.result(0).text, asked) == ("Blue.", ["Which colour is the door?"])
+    hands.session.close()
+
+
 def test_a_question_wakes_a_run_that_waits_for_pictures():
     seen = threading.Event()
     session = make(quiet(*frames(2, 2.0)), FakeEngine(on_append=lambda group: seen.set()))

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from stream.errors import ReaderGone, SinkUnwritable
 from stream.event import Box, Event
-from stream.sinks import SINKS, ReaderGone, SinkUnwritable
+from stream.sinks import SINKS
 from stream.sinks.draw import BAR, MAX_WIDTH, PALETTE, Sheet
 from stream.sinks.jsonl import JsonlSink
 from stream.sinks.overlay import OverlaySink
-from stream.sinks.stdout import PipeConsole, StdoutSink, line, stream_time, when
+from stream.sinks.stdout import PipeConsole, StdoutSink, line
+from stream.sinks.wording import stream_time, when
 
 EVENT = Event(
     stream="door",
@@ -80,6 +82,10 @@ def test_a_yes_or_no_is_shown_with_its_probability():
 
 def test_an_answer_that_was_cut_off_says_so():
     assert "[loop]" in line(replace(EVENT, finish="loop")).plain
+
+
+def test_what_was_amiss_with_the_boxes_is_said():
+    assert "[clamped, tiled]" in line(replace(EVENT, flags=("clamped", "tiled"))).plain
 
 
 def test_nothing_a_model_says_reaches_the_terminal_as_a_command():

@@ -6,7 +6,8 @@ import pytest
 from stream.tasks import TASKS
 from stream.tasks.ask import Ask
 from stream.tasks.describe import Describe
-from stream.tasks.ground import Ground, ground_tasks
+from stream.tasks.geometry import Picture
+from stream.tasks.ground import Ground
 
 GARBAGE = ["", " ", "\x00\x1b[2J", "<|box_start|>(1,", "<|im_end|>" * 50, "(((" * 100, "Yes" * 1000]
 
@@ -51,17 +52,27 @@ def test_ground_asks_for_its_label_and_gives_boxes():
     assert [(box.label, box.x1, box.y2) for box in finding.boxes] == [("red circle", 0.1, 0.4)]
 
 
-def test_one_ground_task_per_label():
-    tasks = ground_tasks("person, red  car ,dog")
-
-    assert [task.prompt() for task in tasks] == ["Find the person.", "Find the red  car.", "Find the dog."]
-    assert len({task.name for task in tasks}) == 3
+PIXELS = '[{"bbox_2d": [140, 80, 1120, 400], "label": "dog"}]'
 
 
-@pytest.mark.parametrize("labels", ["", " ", "person,", ",", "person,,dog"])
-def test_an_empty_label_is_refused(labels):
+@pytest.mark.parametrize("task", [Ground("dog"), Describe()])
+def test_boxes_in_pixels_are_read_by_the_size_that_the_model_saw(task):
+    (box,) = task.parse(PIXELS, {}, picture=Picture(height=800, width=1400)).boxes
+
+    assert (box.x1, box.y1, box.x2, box.y2) == (0.1, 0.1, 0.8, 0.5)
+    assert task.parse(PIXELS, {}).boxes == ()
+    assert task.parse(PIXELS, {}).flags == ("pixels",)
+
+
+def test_a_model_that_always_answers_in_pixels_is_understood_where_that_is_said():
+    (box,) = Ground("dog", in_pixels=True).parse("dog(10,20),(50,60)", {}, Picture(100, 100)).boxes
+
+    assert (box.x1, box.y2) == (0.1, 0.6)
+
+
+def test_an_empty_label_is_refused():
     with pytest.raises(ValueError, match="label"):
-        ground_tasks(labels)
+        Ground(" ")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stream.sinks import SinkUnwritable
+from stream.errors import SinkUnwritable
 from stream.sinks.video import Video
 
 LargestFile = Callable[[int], AbstractContextManager[None]]

@@ -20,6 +20,7 @@ from PIL import Image
 from edge.errors import AccessDenied, BadMessage
 from edge.media.access import TRUSTED, UNTRUSTED, Access, is_public
 from edge.media.fetch import CheckedTransport, fetch
+from edge.media.messages import read
 from edge.media.pictures import load_image, read_picture
 from edge.media.videos import load_video
 from edge.models.qwen2_vl import QWEN2_VL
@@ -144,6 +145,7 @@ PRIVATE = [
     "127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.3.4", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1",
     "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%lo", "fc00::1", "ff02::1", "::ffff:127.0.0.1",
     "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2002:c0a8:101::1",
+    "fec0::1", "feff::1", "::127.0.0.1", "::10.0.0.1", "::8.8.8.8", "::ffff:0:7f00:1", "64:ff9b:1::7f00:1",
 ]  # fmt: skip
 
 
@@ -321,7 +323,7 @@ def test_a_video_may_come_in_a_strangers_message(clip: Path) -> None:
     assert len(load_video(part, LIMITS, UNTRUSTED).groups) == 4
     for narrow, match in (
         (replace(UNTRUSTED, max_frames=6), "6 frames"),
-        (replace(UNTRUSTED, decode_seconds=-1), "takes longer"),
+        (replace(UNTRUSTED, decode_seconds=-1), "take longer"),
     ):
         with pytest.raises(AccessDenied, match=match):
             load_video(part, LIMITS, narrow)
@@ -340,3 +342,46 @@ def test_a_strangers_playlist_opens_no_other_file(clip: Path, tmp_path: Path, pl
         with pytest.raises(SourceUnreadable):
             load_video({"video": str(file)}, LIMITS, replace(UNTRUSTED, folders=(folder,)))
     assert load_video({"video": str(clip.parent / "list.m3u8")}, LIMITS, TRUSTED).groups
+
+
+@pytest.mark.parametrize("come", ["data", "http"])
+def test_a_playlist_from_elsewhere_opens_no_file_of_this_machine_whoever_asked_for_it(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, come: str
+) -> None:
+    content = b"ffconcat version 1.0\nfile clip.mp4\n"
+    monkeypatch.setattr("tempfile.tempdir", str(clip.parent))  # so that the playlist lies beside what it names
+    monkeypatch.setattr("edge.media.fetch.fetch", lambda url, access: content)
+    address = data_url(content, "video/mp4") if come == "data" else "http://pictures.example/list.m3u8"
+
+    with pytest.raises(SourceUnreadable):
+        load_video({"video": address}, LIMITS, TRUSTED)
+
+
+class Counting:
+    """A clock that goes on by a second whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 1
+        return self.now
+
+
+def test_all_that_a_conversation_names_is_read_within_one_time(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Counting()
+    for module in ("access", "messages", "videos"):
+        monkeypatch.setattr(f"edge.media.{module}.time", clock)
+    part = {"type": "video", "video": data_url(clip.read_bytes(), "video/mp4")}  # of 40 frames
+
+    def seconds(*parts: dict[str, object], allowed: float) -> float:
+        began = clock.now
+        read([{"role": "user", "content": [*parts]}], LIMITS, replace(UNTRUSTED, decode_seconds=allowed))
+        return clock.now - began
+
+    once = seconds(part, allowed=1000)
+    seconds(part, allowed=once)
+    with pytest.raises(AccessDenied, match=r"messages\[0\].content\[1\]: .*take longer"):
+        seconds(part, part, allowed=once)
+    with pytest.raises(AccessDenied, match=r"content\[0\]: .*take longer"):
+        seconds({**part, "nframes": 4}, allowed=once)  # is read twice

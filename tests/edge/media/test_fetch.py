@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import contextlib
+import gzip
 import itertools
+import socket
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -84,3 +90,57 @@ def test_a_picture_may_come_from_the_network(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(fetching, "fetch", lambda url, access: file.getvalue())
 
     assert (read_picture("HTTP://host/a.png") == 77).all()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate, br", "GZIP"])
+def test_compressed_bytes_are_refused_before_they_are_unpacked(encoding: str) -> None:
+    bomb = gzip.compress(bytes(1_000_000))
+    asked = []
+
+    def answer(request):
+        asked.append(request.headers["accept-encoding"])
+        return httpx.Response(200, headers={"content-encoding": encoding}, content=iter([bomb]))
+
+    with pytest.raises(BadMessage, match=f"compressed .{encoding.lower()}"):
+        fetch(answer, max_bytes=len(bomb))
+    assert asked == ["identity"]
+
+
+def test_redirects_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(step=10)  # seconds, at each look
+    asked = []
+    monkeypatch.setattr(fetching, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    leads_on = redirect(*itertools.repeat("/again", 20))
+
+    with pytest.raises(BadMessage, match="slow"):
+        fetch(lambda request: asked.append(request) or leads_on(request), fetch_seconds=15)
+    assert len(asked) == 2
+
+
+@pytest.fixture
+def drips() -> Iterator[tuple[str, threading.Event]]:
+    """A server that sends one header without end, and an event: its client has hung up."""
+    hung_up = threading.Event()
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nx-slow: ")
+            connection.settimeout(60)
+            connection.recv(1)
+        hung_up.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/", hung_up
+        thread.join(60)
+
+
+def test_a_server_that_never_ends_its_headers_is_given_up_and_hung_up_on(drips) -> None:
+    url, hung_up = drips
+
+    with pytest.raises(BadMessage, match=r"too slow: not all of it came in 0\.5 s"):
+        fetching.fetch(url, replace(TRUSTED, fetch_seconds=0.5))
+    assert hung_up.wait(5)  # long before the client's own limit for a read

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -78,4 +79,15 @@ def test_unreadable_limits_are_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "preprocessor_config.json").write_text(content)
 
     with pytest.raises(ModelUnreadable, match="preprocessor_config"):
+        Limits.load(tmp_path, USUAL)
+
+
+def test_a_processor_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path, encoding: str) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    (tmp_path / "preprocessor_config.json").write_text("{}")
+    monkeypatch.setattr(Path, "read_text", denied)
+
+    with pytest.raises(ModelUnreadable, match=r"preprocessor_config\.json cannot be read \(Permission denied\)"):
         Limits.load(tmp_path, USUAL)
