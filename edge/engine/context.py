@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge.engine import prompt
-from edge.engine.generation import Prefill, Reply, Write
+from edge.engine.generation import Prefill, Reply, Write, first_tokens
 from edge.engine.sampling import Sampling
 from edge.engine.tokenizer import Tokenizer
 from edge.errors import NothingSeen, PromptTooLong
@@ -105,6 +105,7 @@ class Context:
         sampling = sampling or self.sampling
         if max_tokens is not None:
             sampling = replace(sampling, max_tokens=max_tokens)
+        beginnings = first_tokens(self._tokenizer, choices)  # which fails before anything is computed
         prefill = self._ask(prompt, sampling)
         return Reply(
             tokenizer=self._tokenizer,
@@ -112,7 +113,7 @@ class Context:
             write=self._writer(),
             stop_tokens=self._runner.facts.stop_tokens,
             sampling=sampling,
-            choices=choices,
+            choices=beginnings,
         )
 
     def close(self) -> None:
