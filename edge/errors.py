@@ -6,6 +6,7 @@
         ModelUnreadable    a file of the model is missing, damaged, or in a format this version does not read
         WrongArchitecture  the model is sound, but it is not a Qwen2-VL
         DeviceUnusable     the device asked for is not there or cannot compute
+        UnknownDtype       a name of no number type that a model can be computed in
         UnknownRunner      a name that leads to no runner
         DoesNotFit         the model needs more memory than the device has free
       PromptError
@@ -57,6 +58,12 @@ class WrongArchitecture(ModelError):
 
 class DeviceUnusable(ModelError):
     code = "DEVICE_UNUSABLE"
+
+
+class UnknownDtype(ModelError, ValueError):
+    """Also a ValueError: what an option says, which is found out before anything is loaded."""
+
+    code = "DTYPE_UNKNOWN"
 
 
 class UnknownRunner(ModelError):

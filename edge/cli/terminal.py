@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge import threads
-from edge.errors import EdgeError, ModelError, OutputRefused, OutputUnwritable
+from edge.errors import EdgeError, ModelError, OutputRefused, OutputUnwritable, UnknownDtype
 from quantize.errors import QuantizeError
 from stream.errors import StreamError
 from stream.printable import printable, printable_json
@@ -32,6 +32,7 @@ USAGE, SOURCE_FAILED, MODEL_FAILED, QUESTION_FAILED, DEMO_FAILED, OUT_OF_MEMORY,
 OUTPUT_FAILED, INTERRUPTED = 9, 130
 EXIT_CODES = (  # the first that fits
     (OutputRefused, USAGE),
+    (UnknownDtype, USAGE),
     (OutputUnwritable, OUTPUT_FAILED),
     (SinkUnwritable, OUTPUT_FAILED),
     (ModelError, MODEL_FAILED),

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -22,6 +23,7 @@ from edge.models.costs import Costs, Planned, Weights
 from edge.models.family import FAMILIES, Family, family_of, find_family
 from edge.models.fusing import Fused
 from quantize.checkpoint import Checkpoint
+from quantize.errors import QuantizeError
 from quantize.quantization_config import with_quantization
 
 
@@ -107,7 +109,18 @@ def read_config(folder: Path) -> Config:
         raise ModelUnreadable(f"{folder} holds no config.json. Is it a Hugging Face model folder?") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ModelUnreadable(f"{path} cannot be read: {error}. Fetch the file again.") from None
-    return parse_config(with_quantization(folder, _with_dtype(folder, content)), origin=str(path))
+    with unreadable_as_model():
+        content = with_quantization(folder, _with_dtype(folder, content))
+    return parse_config(content, origin=str(path))
+
+
+@contextmanager
+def unreadable_as_model() -> Iterator[None]:
+    """What is wrong with a checkpoint's files is ModelUnreadable to whoever wants to run it."""
+    try:
+        yield
+    except QuantizeError as error:
+        raise ModelUnreadable(str(error)) from None
 
 
 def _with_dtype(folder: Path, content: Any) -> Any:

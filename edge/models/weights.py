@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from edge.errors import ModelUnreadable
-from edge.models.architecture import Config, Network
+from edge.models.architecture import Config, Network, unreadable_as_model
 from edge.models.builder import ModelBuilder
 from edge.models.heap import compact_heap
 from quantize.checkpoint import Checkpoint
@@ -35,11 +35,8 @@ def load_model(
         form = None if config.quantization is None else reader(config.quantization)
     except QuantizeError as error:
         raise ModelUnreadable(f"{folder / 'config.json'}: {error}") from None
-    try:
-        with compact_heap():
-            return _Loading(Checkpoint(folder), form, ModelBuilder(config, dtype, device, kernel, fuse=fuse)).run()
-    except QuantizeError as error:
-        raise ModelUnreadable(str(error)) from None
+    with unreadable_as_model(), compact_heap():
+        return _Loading(Checkpoint(folder), form, ModelBuilder(config, dtype, device, kernel, fuse=fuse)).run()
 
 
 class _Loading:
@@ -88,9 +85,9 @@ class _Loading:
             )
         for leaf in names.keys() - form.suffixes - {"bias"}:
             raise self._unreadable(layer, names, f"holds {leaf!r} beside its quantized tensors")
-        self.builder.quantized(layer, self._codes(layer, names, form, shape), self._bias(layer, names))
+        self.builder.quantized(layer, self._quantized(layer, names, form, shape), self._bias(layer, names))
 
-    def _codes(self, layer: str, names: Mapping[str, str], form: Format, shape: tuple[int, int]) -> QuantizedWeight:
+    def _quantized(self, layer: str, names: Mapping[str, str], form: Format, shape: tuple[int, int]) -> QuantizedWeight:
         found = {leaf: self.checkpoint.tensor(stored) for leaf, stored in names.items() if leaf != "bias"}
         tensors = {leaf: tensor.to(device=self.builder.device, copy=True) for leaf, tensor in found.items()}
         try:

@@ -21,14 +21,22 @@ from torch import Tensor, nn
 from edge.cache import KVCache
 from edge.errors import ModelUnreadable
 from edge.hub import POCKET
-from edge.models.architecture import Config, Network, costs_of, planned_weights, published_config, read_config
+from edge.models.architecture import (
+    Config,
+    Network,
+    costs_of,
+    planned_weights,
+    published_config,
+    read_config,
+    unreadable_as_model,
+)
 from edge.models.costs import Weights
 from edge.models.family import Tokens
 from edge.models.quantized import held_bytes, stored_as
 from edge.models.random import random_model, random_plan
 from edge.models.weights import load_model
 from edge.runners import Extension, Facts, Prediction, Preview, Runner
-from edge.runners.device_policy import choose_device, choose_dtype, compute_dtype
+from edge.runners.device_policy import asked_dtype, choose_device, choose_dtype
 from quantize.checkpoint import Checkpoint
 
 
@@ -101,10 +109,11 @@ class PyTorchRunner(Runner):
 
     @classmethod
     def preview(cls, folder: Path, device: str = "auto", dtype: str = "auto") -> Preview:
-        """Reads headers, no weights. Raises ModelError, QuantizeError."""
+        """Reads headers, no weights. Raises ModelError."""
         config = read_config(folder)
         chosen, number_type = _chosen(config, device, dtype)
-        checkpoint = Checkpoint(folder)
+        with unreadable_as_model():
+            checkpoint = Checkpoint(folder)
         if config.quantization is None:
             weights = planned_weights(config, None, number_type)
         else:
@@ -183,12 +192,12 @@ def _norm(model: Network) -> Tensor:
 
 def _chosen(config: Config, device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
     chosen = choose_device(device)
-    return chosen, choose_dtype(compute_dtype(config, chosen) if dtype == "auto" else dtype, chosen)
+    return chosen, choose_dtype(dtype, config, chosen)
 
 
 def _chosen_random(variant: str, quantized: bool, device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
     chosen = choose_device(device)
-    return chosen, choose_dtype(("bfloat16" if quantized else variant) if dtype == "auto" else dtype, chosen)
+    return chosen, asked_dtype(("bfloat16" if quantized else variant) if dtype == "auto" else dtype, chosen)
 
 
 def _preview(config: Config, weights: Weights, device: torch.device, dtype: torch.dtype, stored: str | None) -> Preview:
