@@ -8,6 +8,7 @@
         DeviceUnusable     the device asked for is not there or cannot compute
         UnknownDtype       a name of no number type that a model can be computed in
         UnknownRunner      a name that leads to no runner
+        UnknownKernel      a name that leads to no kernel
         DoesNotFit         the model needs more memory than the device has free
       PromptError
         BadMessage         a message that is no chat message, or a part of it that cannot be read
@@ -68,6 +69,10 @@ class UnknownDtype(ModelError, ValueError):
 
 class UnknownRunner(ModelError):
     code = "RUNNER_UNKNOWN"
+
+
+class UnknownKernel(ModelError):
+    code = "KERNEL_UNKNOWN"
 
 
 class DoesNotFit(ModelError):

@@ -89,6 +89,14 @@ def with_weights(tiny: Path, folder: Path, change: Any) -> Path:
     return folder
 
 
+def test_a_method_given_by_its_path_is_calibrated_where_it_needs_statistics(tiny: Path, tmp_path: Path) -> None:
+    by_name, by_path = (
+        make(tiny, tmp_path / str(n), method=method, preset="official")
+        for n, method in enumerate(("awq", "quantize.methods.awq:awq"))
+    )
+    assert by_path.calibration == by_name.calibration is not None
+
+
 @pytest.mark.parametrize("preset", ["official", "edge", "int8"])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_makes_every_preset_and_the_engine_answers(
@@ -334,6 +342,9 @@ def test_the_commands_say_what_they_did(tiny: Path, tmp_path: Path) -> None:
     [
         ({"preset": "tiny"}, BadPlan, "official, edge, int8"),
         ({"method": "magic"}, BadPlan, "rtn, hqq, awq, gptq"),
+        ({"method": "quantize.methods.gptq:gptg"}, BadPlan, "rtn, hqq, awq, gptq.*has no attribute 'gptg'"),
+        ({"method": "quantize.methods:METHODS"}, BadPlan, "a dict cannot be called"),
+        ({"formats": ("quantize.formats.gptq:Gtpq",)}, FormatUnknown, "gptq, awq.*has no attribute 'Gtpq'"),
         ({"method_options": {"act_order": False}}, BadPlan, "rtn has no order of columns"),
         ({"group": "100"}, BadVariant, "groups of 100"),
         ({"group": "all"}, BadPlan, "groups of 'all'"),
