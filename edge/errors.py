@@ -17,6 +17,7 @@
         NothingSeen        a question about a stream before its first picture
       ReportUnreadable     a file that is no report of a profile, or of another version
       BadSampling          generation settings that mean nothing (a negative temperature)
+      OptionRefused        what options say of a device or a workload means nothing
       OutputRefused        a file to write that is one of those to read, or another one to write
       OutputUnwritable     what was asked for cannot be written: the disk is full
 
@@ -107,6 +108,12 @@ class BadSampling(EdgeError, ValueError):
     """Also a ValueError: settings are checked where they are made, often in the caller's own code."""
 
     code = "SAMPLING_INVALID"
+
+
+class OptionRefused(EdgeError, ValueError):
+    """Also a ValueError: what options say, which is found out before anything is computed."""
+
+    code = "OPTION_REFUSED"
 
 
 class OutputRefused(EdgeError, ValueError):

@@ -94,7 +94,7 @@ class Network(nn.Module, ABC):
 class Architecture:
     parse_config: Callable[[dict[str, Any], str], Any]  # the content of a config.json and where it is from -> Config
     network: Callable[[Any], Network]  # Config -> Network
-    costs: Callable[..., Costs]  # Config, Weights, bytes of a number in the cache
+    costs: Callable[..., Costs]  # Config, Weights, bytes of a number that is computed with
     shapes: tuple[str, ...]  # names of published shapes
     published_config: Callable[[str], dict[str, Any]]  # shape -> the content of its config.json
     processor_config: Mapping[str, Any]  # the content of its preprocessor_config.json
@@ -171,5 +171,5 @@ def planned_weights(config: Config, plan: Planned | None, dtype: torch.dtype) ->
     return Weights.planned(parameter_shapes(config), config.tie_word_embeddings, plan, dtype)
 
 
-def costs_of(config: Config, weights: Weights | None = None, kv_itemsize: int = 2) -> Costs:
-    return config.family.architecture.costs(config, weights, kv_itemsize)
+def costs_of(config: Config, weights: Weights | None = None, itemsize: int = 2) -> Costs:
+    return config.family.architecture.costs(config, weights, itemsize)

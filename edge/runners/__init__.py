@@ -148,11 +148,13 @@ class RunnerClass(Protocol):
         """Random weights of a published shape, "2b" as "bfloat16", "int4", "int8-g128" ..."""
         ...
 
-    def preview(self, folder: Path, device: str = "auto", dtype: str = "auto") -> Preview:
-        """What `load` would give."""
+    def preview(self, folder: Path, device: str = "auto", dtype: str = "auto", *, elsewhere: bool = False) -> Preview:
+        """What `load` would give. `elsewhere`: on another machine's device of that kind, so none is looked for here."""
         ...
 
-    def preview_random(self, shape: str, variant: str, device: str = "auto", dtype: str = "auto") -> Preview:
+    def preview_random(
+        self, shape: str, variant: str, device: str = "auto", dtype: str = "auto", *, elsewhere: bool = False
+    ) -> Preview:
         """What `random` would give."""
         ...
 

@@ -89,6 +89,16 @@ def with_weights(tiny: Path, folder: Path, change: Any) -> Path:
     return folder
 
 
+def test_a_tied_head_that_is_stored_by_itself_is_shown_and_takes_no_memory(tiny: Path, tmp_path: Path) -> None:
+    def tie(weights: dict[str, torch.Tensor]) -> None:
+        weights["lm_head.weight"] = weights["model.embed_tokens.weight"].half()
+
+    once, twice = inspect_folder(tiny), inspect_folder(with_weights(tiny, tmp_path / "tied", tie))
+    (second,) = {*twice.rows} - {*once.rows}
+    assert (second.part, second.stored, second.bits_per_weight) == ("embedding and head", "float16", 16)
+    assert twice.weights == once.weights
+
+
 def test_a_method_given_by_its_path_is_calibrated_where_it_needs_statistics(tiny: Path, tmp_path: Path) -> None:
     by_name, by_path = (
         make(tiny, tmp_path / str(n), method=method, preset="official")
