@@ -10,7 +10,7 @@ import typer
 
 from edge.cli.options import AsJson, Device, Dtype, Fps, Live, MaxPixels, Rtsp, Runner, Threads, Transport, open_address
 from edge.cli.terminal import UsageError, notes, options_checked, print_json, tell
-from edge.media.limits import LOOKED_AT
+from edge.media.limits import DEFAULT_MAX_PIXELS
 
 if TYPE_CHECKING:
     from edge.profiling.profile import Profile
@@ -35,7 +35,7 @@ def profile(
     threads: Threads = None,
     window: Window = 8,
     fps: Fps = 2.0,
-    max_pixels: MaxPixels = LOOKED_AT,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     question_tokens: QuestionTokens = 32,
     answer_tokens: AnswerTokens = 64,
     clip: Annotated[Path | None, typer.Option(help="a video of your own  [default: a drawn scene]")] = None,

@@ -31,7 +31,7 @@ from edge.cli.options import (
 )
 from edge.cli.terminal import DEMO_FAILED, complain, exit_code, load, notes, options_checked, print_json, tell
 from edge.errors import EdgeError
-from edge.media.limits import LOOKED_AT
+from edge.media.limits import DEFAULT_MAX_PIXELS
 from stream.errors import StreamError
 from stream.printable import Pieces, printable
 from stream.sinks import EventsLost
@@ -54,7 +54,7 @@ def watch(
     out: Annotated[Path | None, typer.Option(help="append events to this file, a JSON line each")] = None,
     overlay: Annotated[Path | None, typer.Option(help="write a video with boxes and answers drawn in")] = None,
     duration: Seconds = None,
-    max_pixels: MaxPixels = LOOKED_AT,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     transport: Rtsp = Transport.tcp,
     live: Live = None,
     keep_damaged: KeepDamaged = False,
@@ -96,7 +96,7 @@ def describe(
     prompt: Annotated[str | None, typer.Option(help="what to ask of each, instead of for a description")] = None,
     model: Model = "pocket",
     fps: Fps = 2.0,
-    max_pixels: MaxPixels = LOOKED_AT,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     max_tokens: Annotated[int, typer.Option(min=1, help="length of an answer, at most")] = 256,
     device: Device = "auto",
     dtype: Dtype = "auto",
