@@ -7,14 +7,11 @@ made once per forward pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from edge.cache import KVCache
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """(layer, q (batch, heads, n, dim), k and v (batch, kv_heads, n, dim)) to (batch, heads, n, dim)."""
@@ -28,7 +25,15 @@ class LayerAttention(Protocol):
         ...
 
 
-def attention_over(sequences: Sequence[tuple[KVCache, int]], heads: int) -> Attend:
+class Viewed(Protocol):
+    """The keys and values of one sequence."""
+
+    def view(self, n: int, heads: int) -> LayerAttention:
+        """What `n` new tokens with so many heads of queries see; made once for all layers."""
+        ...
+
+
+def attention_over(sequences: Sequence[tuple[Viewed, int]], heads: int) -> Attend:
     """What a language model calls in each layer when `n` tokens of each sequence come one after the other in its rows.
 
     A sequence sees its own cache and no neighbour, so that its rows do not depend on who shares the pass.

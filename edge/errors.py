@@ -6,7 +6,9 @@
         ModelUnreadable    a file of the model is missing, damaged, or in a format this version does not read
         WrongArchitecture  the model is sound, but it is not a Qwen2-VL
         DeviceUnusable     the device asked for is not there or cannot compute
+        UnknownDtype       a name of no number type that a model can be computed in
         UnknownRunner      a name that leads to no runner
+        UnknownKernel      a name that leads to no kernel
         DoesNotFit         the model needs more memory than the device has free
       PromptError
         BadMessage         a message that is no chat message, or a part of it that cannot be read
@@ -15,6 +17,7 @@
         NothingSeen        a question about a stream before its first picture
       ReportUnreadable     a file that is no report of a profile, or of another version
       BadSampling          generation settings that mean nothing (a negative temperature)
+      OptionRefused        what options say of a device or a workload means nothing
       OutputRefused        a file to write that is one of those to read, or another one to write
       OutputUnwritable     what was asked for cannot be written: the disk is full
       EventsLost           events or answers were made that did not arrive where they should
@@ -60,8 +63,18 @@ class DeviceUnusable(ModelError):
     code = "DEVICE_UNUSABLE"
 
 
+class UnknownDtype(ModelError, ValueError):
+    """Also a ValueError: what an option says, which is found out before anything is loaded."""
+
+    code = "DTYPE_UNKNOWN"
+
+
 class UnknownRunner(ModelError):
     code = "RUNNER_UNKNOWN"
+
+
+class UnknownKernel(ModelError):
+    code = "KERNEL_UNKNOWN"
 
 
 class DoesNotFit(ModelError):
@@ -96,6 +109,12 @@ class BadSampling(EdgeError, ValueError):
     """Also a ValueError: settings are checked where they are made, often in the caller's own code."""
 
     code = "SAMPLING_INVALID"
+
+
+class OptionRefused(EdgeError, ValueError):
+    """Also a ValueError: what options say, which is found out before anything is computed."""
+
+    code = "OPTION_REFUSED"
 
 
 class OutputRefused(EdgeError, ValueError):

@@ -87,7 +87,7 @@ class Checkpoint:
         if name not in self.files:
             raise CheckpointUnreadable(f"{self.folder} holds no tensor {name!r}. It is another model, or incomplete.")
         path = self.files[name]
-        with _readable(path):
+        with readable(path):
             if self._open is None or self._open[0] != path or self._left <= 0:
                 self._open = None
                 self._open = path, safe_open(path, framework="pt")
@@ -101,7 +101,7 @@ class Checkpoint:
             yield name, self.tensor(name)
 
     def _headers(self, path: Path) -> Iterator[tuple[str, Stored]]:
-        with _readable(path), safe_open(path, framework="pt") as file:
+        with readable(path), safe_open(path, framework="pt") as file:
             present = set(file.keys())
             for name in (name for name, where in self.files.items() if where == path):
                 if name not in present:
@@ -122,7 +122,7 @@ def _files(folder: Path) -> dict[str, Path]:
         placed = _read_index(index)
     else:
         path = _present(folder, SINGLE)
-        with _readable(path), safe_open(path, framework="pt") as file:
+        with readable(path), safe_open(path, framework="pt") as file:
             placed = dict.fromkeys(file.keys(), SINGLE)
     _refuse_adapter(folder, placed)
     paths = {name: _present(folder, name) for name in sorted(set(placed.values()))}
@@ -169,8 +169,9 @@ def _present(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path, advice: str = "Fetch it again.") -> Iterator[None]:
+    """Turns what is wrong with a safetensors file into CheckpointUnreadable with what to do."""
     try:
         yield
     except (SafetensorError, OSError) as error:
-        raise CheckpointUnreadable(f"{path} is not a readable safetensors file: {error}. Fetch it again.") from None
+        raise CheckpointUnreadable(f"{path} is not a readable safetensors file: {error}. {advice}") from None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 from quantize.errors import OutputFailed
 
@@ -16,12 +19,19 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputFailed(f"{path} cannot be written: {error.strerror or error}. {_advice(error, path)}") from None
+        raise OutputFailed(_message(path, error.strerror or str(error), error.errno)) from None
+    except SafetensorError as error:  # which has the system's number in its text alone
+        number = re.search(r"os error (\d+)", str(error))
+        raise OutputFailed(_message(path, str(error), int(number[1]) if number else None)) from None
 
 
-def _advice(error: OSError, path: Path) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+def _message(path: Path, reason: str, number: int | None) -> str:
+    return f"{path} cannot be written: {reason}. {_advice(path, number)}"
+
+
+def _advice(path: Path, number: int | None) -> str:
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "Free some space or choose another disk, and start again."
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"Choose a folder that you may write to, or change the permissions of {path.parent}."
     return "Check the disk, or choose another folder."

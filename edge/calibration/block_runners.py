@@ -50,7 +50,7 @@ class CalibrationSetup:
         DeviceUnusable."""
         chosen = choose_device(device)
         assert isinstance(config, Config)  # the only family whose blocks are known here
-        return cls(config, prompts, read, chosen, choose_dtype(config.dtype, chosen))
+        return cls(config, prompts, read, chosen, choose_dtype("auto", config, chosen))
 
     def load(self, make: Callable[[], nn.Module], name: str) -> nn.Module:
         """A module on the device, with the weights that the checkpoint holds under `name`."""

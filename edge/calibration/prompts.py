@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import mimetypes
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from edge.engine.prompt import Slot, lay_out, prompt_positions
 from edge.engine.tokenizer import Tokenizer
+from edge.errors import PromptError
 from edge.media.limits import Limits
 from edge.media.pictures import load_image
 from edge.media.visual import FramePair
@@ -113,8 +115,9 @@ def folder_examples(folder: Path, count: int, limits: Limits, max_pixels: int) -
     if not folder.is_dir():
         raise NothingToCalibrate(f"{folder} is no folder. Name one with clips and pictures, or leave it out.")
     files = sorted(path for path in folder.iterdir() if _kind(path))
-    readers = [_windows(path, limits, max_pixels) for path in files]
-    found = list(itertools.islice(_in_turn(readers), count))
+    with ExitStack() as stack:  # closing a reader closes its clip, which is rarely read to its end
+        readers = [stack.enter_context(closing(_windows(path, limits, max_pixels))) for path in files]
+        found = list(itertools.islice(_in_turn(readers), count))
     if not found:
         named = ", ".join(path.name for path in files[:5]) or "no file that looks like one"
         raise NothingToCalibrate(
@@ -139,7 +142,7 @@ def _kind(path: Path) -> str | None:
     return kind if kind in ("video", "image") and path.is_file() else None
 
 
-def _in_turn(readers: list[Iterator[CalibrationExample]]) -> Iterator[CalibrationExample]:
+def _in_turn(readers: Sequence[Iterator[CalibrationExample]]) -> Iterator[CalibrationExample]:
     """One window of each file, then the second of each, and so on."""
     while readers:
         alive = []
@@ -151,7 +154,7 @@ def _in_turn(readers: list[Iterator[CalibrationExample]]) -> Iterator[Calibratio
         readers = alive
 
 
-def _windows(path: Path, limits: Limits, max_pixels: int) -> Iterator[CalibrationExample]:
+def _windows(path: Path, limits: Limits, max_pixels: int) -> Generator[CalibrationExample]:
     """A file's windows of 1 to LONGEST groups, one after the other; a file that cannot be read has none."""
     caption_file = path.with_suffix(".txt")
     caption = caption_file.read_text().strip() if caption_file.is_file() else ""
@@ -159,15 +162,22 @@ def _windows(path: Path, limits: Limits, max_pixels: int) -> Iterator[Calibratio
         if _kind(path) == "image":
             visual = load_image({"image": str(path), "max_pixels": max_pixels}, limits)
             yield CalibrationExample("image", visual.groups, "Describe the picture.", caption)
-            return
-        window: list[FramePair] = []
-        lengths = itertools.cycle((LONGEST, 1, 2, LONGEST - 1))
-        length, number = next(lengths), 0
-        choose_size = partial(limits.frame_size, max_pixels=max_pixels)
-        for group in groups(FileSource(str(path)), fps=FPS, choose_size=choose_size):
+        else:
+            yield from _windows_of_clip(path, caption, partial(limits.frame_size, max_pixels=max_pixels))
+    except (StreamError, PromptError):
+        return
+
+
+def _windows_of_clip(
+    path: Path, caption: str, choose_size: Callable[[int, int], tuple[int, int]]
+) -> Generator[CalibrationExample]:
+    """Raises StreamError where the clip cannot be read any further."""
+    window: list[FramePair] = []
+    lengths = itertools.cycle((LONGEST, 1, 2, LONGEST - 1))
+    length, number = next(lengths), 0
+    with closing(FileSource(str(path))) as source:
+        for group in groups(source, fps=FPS, choose_size=choose_size):
             window.append(group.pixels)
             if len(window) == length:
                 yield CalibrationExample("video", tuple(window), QUESTIONS[number % len(QUESTIONS)], caption)
                 window, length, number = [], next(lengths), number + 1
-    except StreamError:
-        return

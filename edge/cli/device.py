@@ -10,7 +10,7 @@ import typer
 
 from edge.cli.options import AsJson, Device, Dtype, Fps, Live, MaxPixels, Rtsp, Runner, Threads, open_address
 from edge.cli.terminal import UsageError, notes, options_checked, print_json, tell
-from edge.media.limits import LOOKED_AT
+from edge.media.limits import DEFAULT_MAX_PIXELS
 
 if TYPE_CHECKING:
     from edge.profiling.profile import Profile
@@ -35,7 +35,7 @@ def profile(
     threads: Threads = None,
     window: Window = 8,
     fps: Fps = 2.0,
-    max_pixels: MaxPixels = LOOKED_AT,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     question_tokens: QuestionTokens = 32,
     answer_tokens: AnswerTokens = 64,
     clip: Annotated[Path | None, typer.Option(help="a video of your own  [default: a drawn scene]")] = None,
@@ -139,16 +139,17 @@ def plan(
 ) -> None:
     """Predict what a device could watch: memory, age of answers, number of cameras. Nothing is measured or loaded."""
     from edge.cli.tables.forecast import show_forecast
-    from edge.commands.plan import forecast_for
+    from edge.commands.plan import forecast_for, read_amounts
     from edge.planning.forecast import Workload
 
-    amounts = {"memory": memory, "bandwidth": bandwidth, "tflops": tflops, "int8_tops": int8_tops}
+    texts = {"memory": memory, "bandwidth": bandwidth, "tflops": tflops, "int8_tops": int8_tops}
     with options_checked():
         workload = Workload(
             size=_size(size), fps=fps, window=window, question_tokens=question_tokens, answer_tokens=answer_tokens,
             every=every, cameras=cameras,
         )  # fmt: skip
-        found = forecast_for(model, variant, device, like, amounts, workload)
+        amounts = read_amounts(texts)
+    found = forecast_for(model, variant, device, like, amounts, workload)
     if as_json:
         print_json(found.to_dict())
     else:
@@ -175,6 +176,8 @@ def doctor(
 
     tell(machine(), as_json, title="this machine")
     if source is not None:
-        with options_checked(), notes.status("looking at the source"):
-            report = source_report(open_address(source, transport, live))
+        with notes.status("looking at the source"):
+            with options_checked():
+                opened = open_address(source, transport, live)
+            report = source_report(opened)
         tell(report, as_json, title=report["source"])

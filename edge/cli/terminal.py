@@ -16,7 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from edge import threads
-from edge.errors import EdgeError, EventsLost, ModelError, OutputRefused, OutputUnwritable
+from edge.errors import (
+    EdgeError,
+    EventsLost,
+    ModelError,
+    OptionRefused,
+    OutputRefused,
+    OutputUnwritable,
+    UnknownDtype,
+)
 from quantize.errors import QuantizeError
 from stream.errors import SinkUnwritable, StreamError
 from stream.printable import printable
@@ -30,7 +38,9 @@ notes = Console(stderr=True, highlight=False)  # for people; stdout is for answe
 USAGE, SOURCE_FAILED, MODEL_FAILED, QUESTION_FAILED, DEMO_FAILED, OUT_OF_MEMORY, VARIANT_FAILED = 2, 3, 4, 5, 6, 7, 8
 OUTPUT_FAILED, INTERRUPTED = 9, 130
 EXIT_CODES = (  # the first that fits
+    (OptionRefused, USAGE),
     (OutputRefused, USAGE),
+    (UnknownDtype, USAGE),
     (OutputUnwritable, OUTPUT_FAILED),
     (SinkUnwritable, OUTPUT_FAILED),
     (ModelError, MODEL_FAILED),

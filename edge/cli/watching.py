@@ -30,7 +30,7 @@ from edge.cli.options import (
 )
 from edge.cli.terminal import DEMO_FAILED, complain, exit_code, load, notes, options_checked, print_json, tell
 from edge.errors import EdgeError, EventsLost
-from edge.media.limits import LOOKED_AT
+from edge.media.limits import DEFAULT_MAX_PIXELS
 from stream.errors import StreamError
 from stream.printable import Pieces, printable
 from stream.tasks.boxes import readable
@@ -54,7 +54,7 @@ def watch(
     overlay: Annotated[Path | None, typer.Option(help="write a video with boxes and answers drawn in")] = None,
     sink: Annotated[list[str] | None, typer.Option(help='where else events go: "your.package:YourSink"')] = None,
     duration: Seconds = None,
-    max_pixels: MaxPixels = LOOKED_AT,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     transport: Rtsp = None,
     live: Live = None,
     keep_damaged: KeepDamaged = None,
@@ -97,7 +97,7 @@ def describe(
     prompt: Annotated[str | None, typer.Option(help="what to ask of each, instead of for a description")] = None,
     model: Model = "pocket",
     fps: Fps = 2.0,
-    max_pixels: MaxPixels = LOOKED_AT,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     max_tokens: Annotated[int, typer.Option(min=1, help="length of an answer, at most")] = 256,
     device: Device = "auto",
     dtype: Dtype = "auto",

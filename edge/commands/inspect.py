@@ -11,6 +11,7 @@ from typing import Any
 from edge.commands.watch import WatchOptions
 from edge.media.limits import Limits
 from edge.models.architecture import Config, parameter_shapes, read_config
+from edge.models.costs import is_second_embedding
 from quantize.checkpoint import Checkpoint, Stored
 from quantize.errors import QuantizeError
 from quantize.formats import Format, layout, reader
@@ -78,11 +79,12 @@ def inspect_folder(folder: Path) -> Inspection:
     """Raises ModelError for a folder that is no Qwen2-VL, QuantizeError for one whose files disagree."""
     config, checkpoint = read_config(folder), Checkpoint(folder)
     form = None if config.quantization is None else reader(config.quantization)
+    tensors = {official_name(name): stored for name, stored in checkpoint.stored.items()}
     layers: defaultdict[str, dict[str, Stored]] = defaultdict(dict)
-    for name, stored in checkpoint.stored.items():
-        layer, _, suffix = official_name(name).rpartition(".")
+    for name, stored in tensors.items():
+        layer, _, suffix = name.rpartition(".")
         layers[layer][suffix] = stored
-    shapes, manifest = parameter_shapes(config), _manifest(folder)
+    shapes, manifest = _shapes(config), _manifest(folder)
     said = {} if manifest is None else manifest.layers  # whether zeros are all the middle cannot be told from shapes
     found: defaultdict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for layer, parts in layers.items():
@@ -94,9 +96,16 @@ def inspect_folder(folder: Path) -> Inspection:
         StorageRow(part, how, len(members), sum(count for count, _ in members), sum(nbytes for _, nbytes in members))
         for (part, how), members in sorted(found.items())
     )
-    return Inspection(
-        rows, sum(row.nbytes for row in rows), _cache_bytes(config), Limits.load(folder, config.family.limits), manifest
-    )
+    weights = sum(row.nbytes for row in rows)
+    if config.tie_word_embeddings and is_second_embedding(tensors):
+        weights -= tensors[f"{HEAD}.weight"].nbytes
+    return Inspection(rows, weights, _cache_bytes(config), Limits.load(folder, config.family.limits), manifest)
+
+
+def _shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    """Of all tensors that a folder may hold, the head's too: it may be stored by itself though it is tied."""
+    shapes = parameter_shapes(config)
+    return {f"{HEAD}.weight": shapes[f"{EMBEDDING}.weight"], **shapes}
 
 
 def _how(

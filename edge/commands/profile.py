@@ -16,22 +16,25 @@ from edge.profiling.profile import SCHEMA, ProfileTarget
 from edge.runners import find_runner
 
 
-def make_target(model: str, variant: str | None, device: str, dtype: str, runner: str = "pytorch") -> ProfileTarget:
-    """Reads headers, no weights. `variant` is for random weights only. Raises ModelError, QuantizeError."""
+def make_target(
+    model: str, variant: str | None, device: str, dtype: str, runner: str = "pytorch", *, elsewhere: bool = False
+) -> ProfileTarget:
+    """Reads headers, no weights. `variant` is for random weights only; `elsewhere` as for `RunnerClass.preview`. Raises
+    ModelError, QuantizeError."""
     kind = find_runner(runner)
     if model.startswith(RANDOM):
         shape, stored = model.removeprefix(RANDOM), variant or "bfloat16"
         return ProfileTarget.of(
             model,
             variant,
-            kind.preview_random(shape, stored, device, dtype),
+            kind.preview_random(shape, stored, device, dtype, elsewhere=elsewhere),
             lambda: random_engine(shape, stored, device=device, dtype=dtype, runner=runner),
         )
     if variant is not None:
         raise ModelNotFound(
             f"--variant {variant} is for random weights; {model} is what it is. Make one with `edge quantize`."
         )
-    preview = kind.preview(find_model(model), device, dtype)
+    preview = kind.preview(find_model(model), device, dtype, elsewhere=elsewhere)
     return ProfileTarget.of(model, None, preview, lambda: load_engine(model, device=device, dtype=dtype, runner=runner))
 
 

@@ -6,7 +6,6 @@ model's own template, and how its blocks run).
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -30,12 +29,11 @@ from quantize.errors import AlreadyQuantized, BadPlan
 from quantize.export import ExportPlan
 from quantize.layer_names import official_name
 from quantize.manifest import Calibration, Manifest, hash_files
-from quantize.methods import METHODS, Method
+from quantize.methods import Method, find_method, is_calibrated
 from quantize.plan import Plan, make_plan
 from quantize.progress import Progress
 from quantize.variant import Variant
 
-CALIBRATED = {"gptq", "awq"}
 ASYMMETRIC = {"awq", "hqq"}  # methods that choose a zero point for each group, and gain by it
 
 
@@ -69,11 +67,10 @@ class QuantizeOptions:
         return {format: out.with_name(f"{out.name}-{format}") for format in self.formats}
 
     def resolve_method(self) -> Method:
-        if self.method not in METHODS and ":" not in self.method:
-            raise BadPlan(f"{self.method!r} is no method; there are {', '.join(METHODS)}.")
-        if "act_order" in self.method_options and self.method != "gptq":
+        """The method with its options. Raises BadPlan."""
+        method = find_method(self.method)
+        if "act_order" in self.method_options and method is not find_method("gptq"):
             raise BadPlan(f"{self.method} has no order of columns to choose; --no-act-order is an option of gptq.")
-        method: Method = pkgutil.resolve_name(METHODS.get(self.method, self.method))
         return partial(method, **self.method_options)
 
 
@@ -96,7 +93,7 @@ def quantize_model(
     with ExitStack() as stack:
         unfinished = {format: stack.enter_context(atomic_folder(path)) for format, path in folders.items()}
         quantizer = DataFreeQuantizer(method)
-        if options.method in CALIBRATED:
+        if is_calibrated(find_method(options.method)):
             store = out.with_name(f"{out.name}.calibration")
             quantizer = _calibrate(source, plan, options, store, device, progress)
         for format, export in exports.items():
@@ -149,7 +146,7 @@ def _calibrate(
     }  # fmt: skip
     store = CalibrationStore(store_folder, settings)
     runners, patches = make_block_runners(setup, list(names))
-    fold = options.method == "awq"
+    fold = find_method(options.method) is find_method("awq")
     calibrate(runners, patches, plan, options.resolve_method(), store, fold=fold, progress=progress)
     return CalibratedQuantizer(store, seen)
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from edge.engine.engine import Engine
-from edge.media.limits import LOOKED_AT
+from edge.media.limits import DEFAULT_MAX_PIXELS
 from stream.registry import find, make
 from stream.session import Session, no_text
 from stream.sinks import SINKS, Sink
@@ -23,7 +23,7 @@ class WatchOptions:
 
     fps: float = 2.0  # frames per second of video
     window: int = 8  # groups of two frames, at most
-    max_pixels: int = LOOKED_AT  # of a frame, at most
+    max_pixels: int = DEFAULT_MAX_PIXELS  # of a frame, at most
     every: float = 0.0  # seconds of video between answers; 0: as often as the engine can
     duration: float | None = None  # seconds
 

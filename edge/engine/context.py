@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge.engine import prompt
-from edge.engine.generation import Prefill, Reply, Write
+from edge.engine.generation import Prefill, Reply, Write, first_tokens
+from edge.engine.prompt import stream_prefix, stream_suffix
 from edge.engine.sampling import Sampling
 from edge.engine.tokenizer import Tokenizer
 from edge.errors import NothingSeen, PromptTooLong
@@ -66,7 +66,7 @@ class Context:
         self._tokenizer = tokenizer
         self._system = system
         self._layout = runner.facts.family.layout
-        self._prefix = prompt.stream_prefix(tokenizer, self._layout, system)
+        self._prefix = stream_prefix(tokenizer, self._layout, system)
         self._cache: Cache | None = None  # born with the first group, whose size says how much room it needs
         self._grid = (0, 0)  # rows and columns of tokens of every group in the cache
         self._seen: list[Seen] = []  # exactly the groups in the cache
@@ -105,6 +105,7 @@ class Context:
         sampling = sampling or self.sampling
         if max_tokens is not None:
             sampling = replace(sampling, max_tokens=max_tokens)
+        beginnings = first_tokens(self._tokenizer, choices)  # which fails before anything is computed
         prefill = self._ask(prompt, sampling)
         return Reply(
             tokenizer=self._tokenizer,
@@ -112,7 +113,7 @@ class Context:
             write=self._writer(),
             stop_tokens=self._runner.facts.stop_tokens,
             sampling=sampling,
-            choices=choices,
+            choices=beginnings,
         )
 
     def close(self) -> None:
@@ -124,7 +125,7 @@ class Context:
     def _ask(self, question: str, sampling: Sampling) -> Prefill:
         if not self._seen:
             raise NothingSeen("nothing has been seen yet. Ask again once the stream has given two frames.")
-        suffix = prompt.stream_suffix(self._tokenizer, self._layout, question, self._system)
+        suffix = stream_suffix(self._tokenizer, self._layout, question, self._system)
         self._make_room(suffix, sampling)
         self._end_turn()
         assert self._cache is not None

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge.engine.context import Context
-from edge.engine.generation import Prefill, Reply
+from edge.engine.generation import Prefill, Reply, first_tokens
 from edge.engine.prefix_cache import PrefixCache, chunks
 from edge.engine.prompt import Part, Slot, lay_out
 from edge.engine.sampling import Sampling
 from edge.engine.tokenizer import Tokenizer
+from edge.errors import PromptError
 from edge.media.limits import Limits
 from edge.media.visual import Conversation
 from edge.models.family import Tokens
@@ -56,24 +57,24 @@ class Engine:
         """
         sampling = sampling or Sampling()
         layout, cell = self.runner.facts.family.layout, self.runner.facts.cell
+        beginnings = first_tokens(self.tokenizer, choices)  # which fails before anything is computed
         parts = lay_out(self.tokenizer, layout, conversation.messages)
         prompt, at = chunks(parts, conversation.visuals, layout, cell, self.tokenizer)
-        text = _text(parts)
         cache = self._take()
-        prediction, reused = cache.read(prompt, at, sampling.max_tokens)
+        try:
+            prediction, reused = cache.read(prompt, at, sampling.max_tokens)
+        except PromptError:
+            self._give_back(cache)  # as it was; one that a device failed with is dropped
+            raise
+        text = _text(parts)
+        visual_tokens = sum(chunk.num_tokens for chunk in prompt) - len(text)
         return Reply(
             tokenizer=self.tokenizer,
-            prefill=Prefill(
-                prediction=prediction,
-                text=text,
-                visual_tokens=sum(chunk.num_tokens for chunk in prompt) - len(text),
-                reused_tokens=reused,
-                room=cache.room,
-            ),
+            prefill=Prefill(prediction, text, visual_tokens, reused, cache.room),
             write=cache.write,
             stop_tokens=self.runner.facts.stop_tokens,
             sampling=sampling,
-            choices=choices,
+            choices=beginnings,
             ended=lambda: self._give_back(cache),
         )
 
@@ -85,14 +86,10 @@ class Engine:
 
     def _give_back(self, cache: PrefixCache) -> None:
         """Kept for the next turn, unless so large that it would take memory from streams for a turn that may never
-        come. Of conversations that were held at the same time the last one to end is kept."""
-        with self._lock:
-            self._idle = cache if cache.capacity <= LARGEST_KEPT else None
-
-    def forget(self) -> None:
-        """Gives back the memory of the last conversation; its next turn is read from the beginning."""
-        with self._lock:
-            self._idle = None
+        come. Of conversations that were held at the same time the last one to end that is small enough is kept."""
+        if 0 < cache.capacity <= LARGEST_KEPT:
+            with self._lock:
+                self._idle = cache
 
 
 def _text(parts: Sequence[Part]) -> Tokens:

@@ -6,7 +6,7 @@ reply calls `write(token)` and gets the next prediction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,7 +55,7 @@ class Reply:
     write: Write
     stop_tokens: tuple[int, ...]
     sampling: Sampling = field(default_factory=Sampling)
-    choices: tuple[str, ...] = ()
+    choices: Mapping[str, Sequence[int]] = field(default_factory=dict)  # and the tokens each may begin with
     ended: Callable[[], object] = lambda: None  # called once, when no more tokens will be written
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ class Reply:
         self.probabilities: Mapping[str, float] = {}
         if self.choices:
             logits = self.prefill.prediction.logits()[-1]
-            self.probabilities = first_word_probabilities(self.tokenizer, self.choices, logits)
+            self.probabilities = first_word_probabilities(self.choices, logits)
         self._tokens: list[int] = []
         self._limit = min(self.sampling.max_tokens, self.prefill.room)
         self._prediction = self.prefill.prediction
@@ -158,12 +158,10 @@ class TextStreamer:
         return max(lengths, default=0)
 
 
-def first_word_probabilities(
-    tokenizer: Tokenizer, choices: tuple[str, ...], logits: NDArray[np.float32]
-) -> dict[str, float]:
+def first_word_probabilities(choices: Mapping[str, Sequence[int]], logits: NDArray[np.float32]) -> dict[str, float]:
     """How probable each choice is as the answer's beginning, among the choices; they sum to 1."""
     probabilities = softmax(logits.astype(np.float64))
-    weights = {choice: probabilities[first].sum() for choice, first in first_tokens(tokenizer, choices).items()}
+    weights = {choice: probabilities[list(first)].sum() for choice, first in choices.items()}
     total = sum(weights.values())
     return {choice: float(weight / total) for choice, weight in weights.items()}
 
@@ -171,7 +169,8 @@ def first_word_probabilities(
 def first_tokens(tokenizer: Tokenizer, choices: tuple[str, ...]) -> dict[str, list[int]]:
     """The tokens that each choice may begin with: Yes, yes, and both after a space.
 
-    Spellings that are one token, or, where a choice has none, the first token of each spelling.
+    Spellings that are one token, or, where a choice has none, the first token of each spelling. Raises PromptError for
+    choices that cannot be told apart.
     """
     first = {choice: _beginnings(tokenizer, choice) for choice in choices}
     for choice, tokens in first.items():

@@ -6,14 +6,15 @@ It knows no file format, no method and no layer.
 
 from __future__ import annotations
 
-import pkgutil
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from edge.errors import UnknownKernel
 from quantize.quantized_weight import QuantizedWeight
+from quantize.registry import resolve
 from quantize.variant import Variant
 
 # From the one that takes everything to the fastest; "auto" asks them from the end.
@@ -49,7 +50,7 @@ class KernelMaker(Protocol):
         ...
 
     @staticmethod
-    def prepare(codes: QuantizedWeight, dtype: torch.dtype) -> Kernel: ...
+    def prepare(weight: QuantizedWeight, dtype: torch.dtype) -> Kernel: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,11 @@ class Choice:
 
 def choose(name: str, variant: Variant, shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Choice:
     """The kernel of that name (or import path), or for "auto" the fastest; where it refuses, the next, at last
-    `reference`, which refuses nothing."""
+    `reference`, which refuses nothing. Raises UnknownKernel."""
     wanted = list(reversed(KERNELS)) if name == "auto" else [name, "reference"]
     refusals: list[str] = []
     for candidate in wanted:
-        maker: KernelMaker = pkgutil.resolve_name(KERNELS.get(candidate, candidate))
+        maker: KernelMaker = resolve(candidate, KERNELS, "kernel", UnknownKernel)
         refusal = maker.refusal(variant, shape, dtype, device)
         if refusal is None:
             return Choice(candidate, maker, " ".join(refusals))

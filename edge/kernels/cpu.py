@@ -5,7 +5,7 @@ beside them. Both are vectorized for bfloat16 alone: a row of float32 takes twel
 to unpack the whole matrix for it (PyTorch 2.13, AVX-512). Both go row by row, so that a row's result does not depend on
 the rows beside it, and n rows take n times as long as one; for more than a few, the matrix is unpacked first.
 
-`matmul` equals `x @ codes.dequantize().T` within 3 * 2⁻⁸ of |x| @ (scales * 2^bits).T, the largest that such scales
+`matmul` equals `x @ weight.dequantize().T` within 3 * 2⁻⁸ of |x| @ (scales * 2^bits).T, the largest that such scales
 could give: scales, results, and what is unpacked or scaled in between are rounded to bfloat16, each by 2⁻⁸ at most;
 sums are of float32.
 """
@@ -48,17 +48,17 @@ class Cpu:
         return None
 
     @staticmethod
-    def prepare(codes: QuantizedWeight, dtype: torch.dtype) -> PackedWeight:
-        return Int8Weight(codes) if codes.variant == Variant(8, None) else Int4Weight(codes)
+    def prepare(weight: QuantizedWeight, dtype: torch.dtype) -> PackedWeight:
+        return Int8Weight(weight) if weight.variant == Variant(8, None) else Int4Weight(weight)
 
 
 class PackedWeight(ABC):
     few_rows: int  # up to here the packed product is faster (measured on a Xeon with AMX)
     _together: int  # rows of the matrix that are packed as one
 
-    def __init__(self, codes: QuantizedWeight) -> None:
-        self.variant = codes.variant
-        self.height, self.width = codes.shape
+    def __init__(self, weight: QuantizedWeight) -> None:
+        self.variant = weight.variant
+        self.height, self.width = weight.shape
 
     @property
     def nbytes(self) -> int:
@@ -95,10 +95,10 @@ class Int8Weight(PackedWeight):
 
     few_rows, _together = 16, 1
 
-    def __init__(self, codes: QuantizedWeight) -> None:
-        super().__init__(codes)
-        self._values = (codes.values ^ 128).view(torch.int8)  # less 128
-        self._scales = codes.scales.flatten().bfloat16()
+    def __init__(self, weight: QuantizedWeight) -> None:
+        super().__init__(weight)
+        self._values = (weight.values ^ 128).view(torch.int8)  # less 128
+        self._scales = weight.scales.flatten().bfloat16()
 
     def _few(self, x: Tensor) -> Tensor:
         aligned = x if x.data_ptr() % ALIGNMENT == 0 else x.clone()
@@ -123,13 +123,13 @@ class Int4Weight(PackedWeight):
 
     few_rows = 64
 
-    def __init__(self, codes: QuantizedWeight) -> None:
-        super().__init__(codes)
+    def __init__(self, weight: QuantizedWeight) -> None:
+        super().__init__(weight)
         self._together = _rows_together() or 0
         self._places = (16, 1) if self.variant.bits == 8 else (1,)  # what each nibble of a number counts for
         self._group = self.variant.group or next(size for size in INT4_GROUPS if self.width % size == 0)
-        self._values = self._pack(codes.values)
-        self._affine = self._scales_and_offsets(codes)  # (nibbles, groups, n padded, 2)
+        self._values = self._pack(weight.values)
+        self._affine = self._scales_and_offsets(weight)  # (nibbles, groups, n padded, 2)
 
     def _few(self, x: Tensor) -> Tensor:
         x = torch.cat([x] * len(self._places), dim=1)
@@ -182,11 +182,11 @@ class Int4Weight(PackedWeight):
         # The operator wants every nibble as an int32; a vocabulary's at once would take gigabytes.
         return torch.cat([_packed(part) for part in nibbles.split(16 * self._together)])
 
-    def _scales_and_offsets(self, codes: QuantizedWeight) -> Tensor:
+    def _scales_and_offsets(self, weight: QuantizedWeight) -> Tensor:
         groups = self.width // self._group
-        scales = codes.scales.bfloat16().float().expand(-1, groups)
+        scales = weight.scales.bfloat16().float().expand(-1, groups)
         parts = []
-        for place, zeros in zip(self._places, self._split(codes.zeros), strict=True):
+        for place, zeros in zip(self._places, self._split(weight.zeros), strict=True):
             parts.append(torch.stack([place * scales, place * scales * (INT4_MIDDLE - zeros.float())], dim=-1))
         affine = torch.stack(parts).transpose(1, 2).bfloat16()
         return F.pad(affine, (0, 0, 0, -self.height % self._together)).contiguous()

@@ -23,17 +23,17 @@ LARGE_BLOCK = 1 << 25
 class Reference:
     """Holds the numbers as they are, four-bit ones two in a byte.
 
-    `matmul` is exactly `x @ codes.dequantize().to(dtype).T` for a matrix of a single block; several blocks may differ
+    `matmul` is exactly `x @ weight.dequantize().to(dtype).T` for a matrix of a single block; several blocks may differ
     from that in the last bit, as may any two ways to add up a product.
     """
 
-    def __init__(self, codes: QuantizedWeight, dtype: torch.dtype) -> None:
-        self.variant = codes.variant
+    def __init__(self, weight: QuantizedWeight, dtype: torch.dtype) -> None:
+        self.variant = weight.variant
         self.dtype = dtype
-        self.width = codes.shape[1]
-        self._packed = _pack(codes.values) if self.variant.bits == 4 else codes.values
-        self._scales, self._zeros = codes.scales, codes.zeros
-        block = BLOCK.get(codes.values.device.type, LARGE_BLOCK)
+        self.width = weight.shape[1]
+        self._packed = _pack(weight.values) if self.variant.bits == 4 else weight.values
+        self._scales, self._zeros = weight.scales, weight.zeros
+        block = BLOCK.get(weight.values.device.type, LARGE_BLOCK)
         self._step = max(1, block // self.width)
 
     @staticmethod
@@ -41,8 +41,8 @@ class Reference:
         return None
 
     @staticmethod
-    def prepare(codes: QuantizedWeight, dtype: torch.dtype) -> Reference:
-        return Reference(codes, dtype)
+    def prepare(weight: QuantizedWeight, dtype: torch.dtype) -> Reference:
+        return Reference(weight, dtype)
 
     @property
     def nbytes(self) -> int:

@@ -38,7 +38,7 @@ class PixelLimits:
         return f"{self.min_pixels} to {self.max_pixels} pixels"
 
 
-LOOKED_AT = 448 * 448  # pixels of a stream's frame, unless told otherwise
+DEFAULT_MAX_PIXELS = 448 * 448  # pixels of a stream's frame, unless told otherwise
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -22,6 +23,7 @@ from edge.models.costs import Costs, Planned, Weights
 from edge.models.family import FAMILIES, Family, family_of, find_family
 from edge.models.fusing import Fused
 from quantize.checkpoint import Checkpoint
+from quantize.errors import QuantizeError
 from quantize.quantization_config import with_quantization
 
 
@@ -92,7 +94,7 @@ class Network(nn.Module, ABC):
 class Architecture:
     parse_config: Callable[[dict[str, Any], str], Any]  # the content of a config.json and where it is from -> Config
     network: Callable[[Any], Network]  # Config -> Network
-    costs: Callable[..., Costs]  # Config, Weights, bytes of a number in the cache
+    costs: Callable[..., Costs]  # Config, Weights, bytes of a number that is computed with
     shapes: tuple[str, ...]  # names of published shapes
     published_config: Callable[[str], dict[str, Any]]  # shape -> the content of its config.json
     processor_config: Mapping[str, Any]  # the content of its preprocessor_config.json
@@ -107,7 +109,18 @@ def read_config(folder: Path) -> Config:
         raise ModelUnreadable(f"{folder} holds no config.json. Is it a Hugging Face model folder?") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ModelUnreadable(f"{path} cannot be read: {error}. Fetch the file again.") from None
-    return parse_config(with_quantization(folder, _with_dtype(folder, content)), origin=str(path))
+    with unreadable_as_model():
+        content = with_quantization(folder, _with_dtype(folder, content))
+    return parse_config(content, origin=str(path))
+
+
+@contextmanager
+def unreadable_as_model() -> Iterator[None]:
+    """What is wrong with a checkpoint's files is ModelUnreadable to whoever wants to run it."""
+    try:
+        yield
+    except QuantizeError as error:
+        raise ModelUnreadable(str(error)) from None
 
 
 def _with_dtype(folder: Path, content: Any) -> Any:
@@ -158,5 +171,5 @@ def planned_weights(config: Config, plan: Planned | None, dtype: torch.dtype) ->
     return Weights.planned(parameter_shapes(config), config.tie_word_embeddings, plan, dtype)
 
 
-def costs_of(config: Config, weights: Weights | None = None, kv_itemsize: int = 2) -> Costs:
-    return config.family.architecture.costs(config, weights, kv_itemsize)
+def costs_of(config: Config, weights: Weights | None = None, itemsize: int = 2) -> Costs:
+    return config.family.architecture.costs(config, weights, itemsize)

@@ -68,12 +68,22 @@ class Weights:
     def stored(cls, tensors: Mapping[str, Stored], tied: bool, dtype: torch.dtype) -> Self:
         """Of a quantized folder: what is packed as it lies there, and what is not in `dtype`."""
         parts = dict.fromkeys((part.name for part in fields(cls)), 0)
-        for name, tensor in tensors.items():
-            layer, _, leaf = official_name(name).rpartition(".")
+        stored = {official_name(name): tensor for name, tensor in tensors.items()}
+        if tied and is_second_embedding(stored):
+            del stored[f"{HEAD}.weight"]
+        tied = tied and not any(name.startswith(f"{HEAD}.") for name in stored)  # it may be quantized by itself
+        for name, tensor in stored.items():
+            layer, _, leaf = name.rpartition(".")
             is_plain = leaf in ("weight", "bias") and tensor.dtype.is_floating_point
             nbytes = tensor.nbytes // tensor.dtype.itemsize * dtype.itemsize if is_plain else tensor.nbytes
             parts[_part(layer, tied)] += nbytes
         return cls(**parts)
+
+
+def is_second_embedding(tensors: Mapping[str, Stored]) -> bool:
+    """Whether a tied model's head is stored a second time, as some writers do; nothing reads it. Names are official."""
+    head = tensors.get(f"{HEAD}.weight")
+    return head is not None and head.dtype.is_floating_point
 
 
 def _part(layer: str, tied: bool) -> str:
@@ -88,6 +98,7 @@ class Costs(Protocol):
     """Of one model in one variant; each family has formulas of its own."""
 
     weights: Weights
+    itemsize: int  # bytes of a number that is computed with
     kv_bytes_per_token: int
     hidden_size: int  # numbers in a token's embedding
     cell: int  # pixels per side of the square that becomes one token
@@ -108,6 +119,6 @@ class Costs(Protocol):
         """Of one group."""
         ...
 
-    def activation_bytes(self, height: int, width: int, itemsize: int) -> int:
-        """At the worst moment of a step with numbers of `itemsize` bytes."""
+    def activation_bytes(self, height: int, width: int) -> int:
+        """At the worst moment of a step."""
         ...

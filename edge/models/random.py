@@ -7,33 +7,27 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from edge.errors import ModelNotFound
 from edge.hub import POCKET
 from edge.models.architecture import Config, Network, parameter_shapes, parse_config, published_content
 from edge.models.builder import ModelBuilder
 from edge.models.heap import compact_heap
+from quantize.atomic_folder import atomic_folder, keep_only
 from quantize.checkpoint import Stored
-from quantize.errors import OutputFailed
+from quantize.output import writing
 from quantize.plan import Plan, make_plan
+from quantize.progress import Progress, silent
 from quantize.quantized_weight import QuantizedWeight
 from quantize.shard_writer import ShardWriter
 from quantize.variant import Variant
 
 SPREAD = 0.02  # standard deviation of weights
-
-Progress = Callable[[int, int, str], object]
-"""How many tensors are done, of how many, and which comes now."""
-
-
-def _silent(done: int, total: int, name: str) -> None:
-    pass
 
 
 def random_plan(variant: str, tied: bool) -> Plan | None:
@@ -49,7 +43,7 @@ def random_plan(variant: str, tied: bool) -> Plan | None:
 def random_model(
     config: Config, plan: Plan | None, dtype: torch.dtype, device: torch.device, kernel: str = "auto", seed: int = 0
 ) -> Network:
-    """A model made on the device: layers that the plan quantizes as random codes, the others in `dtype`."""
+    """A model made on the device: layers that the plan quantizes with random numbers, the others in `dtype`."""
     builder = ModelBuilder(config, dtype, device, kernel)
     numbers = torch.Generator(device).manual_seed(seed)
     with compact_heap():
@@ -61,38 +55,41 @@ def random_model(
                 builder.plain(name, _weight(name, shape, numbers))
             elif leaf == "weight" and matrix is not None:
                 bias = builder.expected.get(f"{layer}.bias")
-                codes = _codes(variant, matrix, numbers)
-                builder.quantized(layer, codes, None if bias is None else _weight(f"{layer}.bias", bias, numbers))
+                weight = _quantized(variant, matrix, numbers)
+                builder.quantized(layer, weight, None if bias is None else _weight(f"{layer}.bias", bias, numbers))
     return builder.finish()
 
 
-def write_random_folder(shape: str, folder: Path, seed: int = 0, progress: Progress = _silent) -> None:
+def write_random_folder(shape: str, folder: Path, seed: int = 0, progress: Progress = silent) -> None:
     """A model folder of a published shape, in bfloat16, for tools that want files. Takes what the model takes on disk
-    (2b: 4.4 GB). It is there when it is whole, and not before. Raises ModelNotFound for a shape that is not one or a
-    folder that is there, OutputFailed."""
+    (2b: 4.4 GB).
+
+    It is there when it is whole, and not before; a run that fails or is stopped leaves nothing behind, for its numbers
+    are quickly made again. Raises ModelNotFound for a shape that is not one, OutputExists, OutputFailed.
+    """
     content = published_content(shape)
-    if folder.exists():
-        raise ModelNotFound(f"{folder} is there already; name another folder, or remove it.")
-    shapes = parameter_shapes(parse_config(content))
-    partial = folder.with_name(f"{folder.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)  # of a run that was stopped: its numbers are quickly made again
-        partial.mkdir(parents=True)
-        _write(content, shapes, partial, seed, progress)
-        partial.rename(folder)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise OutputFailed(f"{folder} could not be written: {error}.") from None
+    with atomic_folder(folder) as partial:
+        try:
+            keep_only(partial, ())  # of a run that was killed
+            _write_weights(parameter_shapes(parse_config(content)), partial, seed, progress)
+            with writing(partial):
+                _write_settings(content, partial)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
 
 
-def _write(
-    content: dict[str, Any], shapes: Mapping[str, tuple[int, ...]], folder: Path, seed: int, progress: Progress
-) -> None:
+def _write_weights(shapes: Mapping[str, tuple[int, ...]], folder: Path, seed: int, progress: Progress) -> None:
     numbers = torch.Generator().manual_seed(seed)
     with ShardWriter(folder, {name: Stored(torch.bfloat16, shape) for name, shape in shapes.items()}) as shards:
         for done, (name, size) in enumerate(shapes.items()):
             progress(done, len(shapes), name)
             shards.write(name, _weight(name, size, numbers).bfloat16())
+    progress(len(shapes), len(shapes), "")
+
+
+def _write_settings(content: dict[str, Any], folder: Path) -> None:
+    """What lies beside the weights: the tokenizer's files, and what the model and its pictures are like."""
     for path in POCKET.iterdir():
         if path.suffix == ".json":
             shutil.copy(path, folder / path.name)
@@ -107,7 +104,7 @@ def _weight(name: str, shape: tuple[int, ...], numbers: torch.Generator) -> Tens
     return torch.empty(shape, device=numbers.device).normal_(0, SPREAD, generator=numbers)
 
 
-def _codes(variant: Variant, shape: tuple[int, int], numbers: torch.Generator) -> QuantizedWeight:
+def _quantized(variant: Variant, shape: tuple[int, int], numbers: torch.Generator) -> QuantizedWeight:
     n, k = shape
     device, groups = numbers.device, variant.num_groups(k)
     values = torch.randint(variant.top + 1, shape, dtype=torch.uint8, generator=numbers, device=device)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from edge.errors import ModelUnreadable
-from edge.models.architecture import Config, Network
+from edge.models.architecture import Config, Network, unreadable_as_model
 from edge.models.builder import ModelBuilder
 from edge.models.heap import compact_heap
 from quantize.checkpoint import Checkpoint
@@ -35,18 +35,16 @@ def load_model(
         form = None if config.quantization is None else reader(config.quantization)
     except QuantizeError as error:
         raise ModelUnreadable(f"{folder / 'config.json'}: {error}") from None
-    try:
-        with compact_heap():
-            return _Loading(Checkpoint(folder), form, ModelBuilder(config, dtype, device, kernel, fuse=fuse)).run()
-    except QuantizeError as error:
-        raise ModelUnreadable(str(error)) from None
+    with unreadable_as_model(), compact_heap():
+        builder = ModelBuilder(config, dtype, device, kernel, fuse=fuse)
+        return _Loading(Checkpoint(folder), form, builder, config.family.title).run()
 
 
 class _Loading:
     """One model on its way from files to memory."""
 
-    def __init__(self, checkpoint: Checkpoint, form: Format | None, builder: ModelBuilder) -> None:
-        self.checkpoint, self.form, self.builder = checkpoint, form, builder
+    def __init__(self, checkpoint: Checkpoint, form: Format | None, builder: ModelBuilder, title: str) -> None:
+        self.checkpoint, self.form, self.builder, self.title = checkpoint, form, builder, title
 
     def run(self) -> Network:
         for layer, names in _by_layer(self.checkpoint.files).items():
@@ -73,7 +71,7 @@ class _Loading:
     def _check(self, name: str, tensor: Tensor) -> None:
         folder, expected = self.checkpoint.folder, self.builder.expected
         if name not in expected:
-            raise ModelUnreadable(f"{folder} holds a tensor {name!r} that a Qwen2-VL of its config does not have.")
+            raise ModelUnreadable(f"{folder} holds a tensor {name!r} that a {self.title} of its config does not have.")
         if tuple(tensor.shape) != expected[name]:
             raise ModelUnreadable(
                 f"{folder}: tensor {name!r} has shape {tuple(tensor.shape)}, its config asks for {expected[name]}."
@@ -83,14 +81,14 @@ class _Loading:
         shape = self.builder.matrix(layer)
         if shape is None:
             raise ModelUnreadable(
-                f"{self.checkpoint.folder} holds quantized tensors of {layer!r}, which is no matrix of a Qwen2-VL of "
-                "its config."
+                f"{self.checkpoint.folder} holds quantized tensors of {layer!r}, which is no matrix of a {self.title} "
+                "of its config."
             )
         for leaf in names.keys() - form.suffixes - {"bias"}:
             raise self._unreadable(layer, names, f"holds {leaf!r} beside its quantized tensors")
-        self.builder.quantized(layer, self._codes(layer, names, form, shape), self._bias(layer, names))
+        self.builder.quantized(layer, self._quantized(layer, names, form, shape), self._bias(layer, names))
 
-    def _codes(self, layer: str, names: Mapping[str, str], form: Format, shape: tuple[int, int]) -> QuantizedWeight:
+    def _quantized(self, layer: str, names: Mapping[str, str], form: Format, shape: tuple[int, int]) -> QuantizedWeight:
         found = {leaf: self.checkpoint.tensor(stored) for leaf, stored in names.items() if leaf != "bias"}
         tensors = {leaf: tensor.to(device=self.builder.device, copy=True) for leaf, tensor in found.items()}
         try:
@@ -104,7 +102,7 @@ class _Loading:
         found = self.checkpoint.tensor(names["bias"]) if "bias" in names else None
         if name not in self.builder.expected:
             if found is not None and bool((found != 0).any()):
-                raise self._unreadable(layer, names, "holds a bias, which it does not have in a Qwen2-VL")
+                raise self._unreadable(layer, names, f"holds a bias, which it does not have in a {self.title}")
             return None
         if found is None:
             raise self._unreadable(layer, names, "lacks its bias")

@@ -11,7 +11,6 @@ TEXT_TOKENS = 384  # room for the prompt's text, a question and an answer (256 +
 OVERHEAD = {"cpu": 450 << 20, "cuda": 700 << 20}  # bytes: Python and PyTorch; a CUDA context and cuBLAS's workspace
 # Bytes that allocators retain between steps: on a CPU what glibc's heap keeps, and a matrix unpacked for a product.
 RETAINED = {"cpu": (64 << 20) + (32 << 20), "cuda": 0}
-HALF = 2  # bytes of a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +40,15 @@ class MemoryBudget:
 
 
 def predict_memory(
-    costs: Costs, size: tuple[int, int], window: int, overhead: int, streams: int = 1, itemsize: int = HALF,
-    retained: int = 0,
-) -> MemoryBudget:  # fmt: skip
+    costs: Costs, size: tuple[int, int], window: int, overhead: int, streams: int = 1, retained: int = 0
+) -> MemoryBudget:
     """Of `streams` streams with windows of so many groups of two frames, (height, width), for one set of weights."""
     video = window * costs.tokens(*size)
     return MemoryBudget(
         weights=costs.weights.nbytes,
         kv=streams * (video + TEXT_TOKENS) * costs.kv_bytes_per_token,
-        embeddings=streams * video * costs.hidden_size * itemsize,
-        activations=costs.activation_bytes(*size, itemsize) + retained,
+        embeddings=streams * video * costs.hidden_size * costs.itemsize,
+        activations=costs.activation_bytes(*size) + retained,
         overhead=overhead,
     )
 

@@ -20,7 +20,7 @@ import numpy as np
 from edge.engine.engine import Engine
 from edge.engine.prompt import stream_suffix
 from edge.engine.tokenizer import Tokenizer
-from edge.media.limits import LOOKED_AT
+from edge.media.limits import DEFAULT_MAX_PIXELS
 from edge.models.costs import Costs
 from edge.models.family import PromptLayout, Tokens
 from edge.profiling.spans import Spans
@@ -48,7 +48,7 @@ class ProfileSettings:
 
     window: int = 8  # groups of two frames; as many are seen
     fps: float = 2.0
-    max_pixels: int = LOOKED_AT
+    max_pixels: int = DEFAULT_MAX_PIXELS
     question_tokens: int = 32  # with what the chat template puts around it
     answer_tokens: int = 64
     clip: Path | None = None  # a drawn scene without one

@@ -6,7 +6,6 @@ nor may a runner that is not PyTorch's.
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.errors import UnknownRunner
 from edge.models.family import Family, Positions, Tokens
+from quantize.registry import resolve
 
 if TYPE_CHECKING:
     from edge.models.costs import Costs
@@ -148,23 +148,20 @@ class RunnerClass(Protocol):
         """Random weights of a published shape, "2b" as "bfloat16", "int4", "int8-g128" ..."""
         ...
 
-    def preview(self, folder: Path, device: str = "auto", dtype: str = "auto") -> Preview:
-        """What `load` would give."""
+    def preview(self, folder: Path, device: str = "auto", dtype: str = "auto", *, elsewhere: bool = False) -> Preview:
+        """What `load` would give. `elsewhere`: on another machine's device of that kind, so none is looked for here."""
         ...
 
-    def preview_random(self, shape: str, variant: str, device: str = "auto", dtype: str = "auto") -> Preview:
+    def preview_random(
+        self, shape: str, variant: str, device: str = "auto", dtype: str = "auto", *, elsewhere: bool = False
+    ) -> Preview:
         """What `random` would give."""
         ...
 
 
 def find_runner(name: str) -> RunnerClass:
     """By its name in `RUNNERS`, or "your.package:YourRunner". Raises UnknownRunner."""
-    try:
-        found: RunnerClass = pkgutil.resolve_name(RUNNERS.get(name, name))
-    except (ValueError, ImportError, AttributeError) as error:
-        raise UnknownRunner(
-            f"there is no runner {name!r} ({error}). Choose {', '.join(RUNNERS)}, or write package.module:Class."
-        ) from None
+    found: RunnerClass = resolve(name, RUNNERS, "runner", UnknownRunner)
     if not callable(getattr(found, "load", None)):
         raise UnknownRunner(f"{name!r} is no runner: it has no load(). Choose {', '.join(RUNNERS)}.")
     return found

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from edge.errors import DeviceUnusable, ModelUnreadable
+from edge.errors import DeviceUnusable, ModelUnreadable, UnknownDtype
 from edge.models.architecture import Config
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def choose_device(name: str) -> torch.device:
@@ -23,18 +25,27 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def compute_dtype(config: Config, device: torch.device) -> str:
-    """As the checkpoint says; but official INT4 checkpoints say float16, and on a CPU that has bfloat16 products their
-    kernels are many times faster in that than in what float16 would be widened to."""
-    is_widened = config.quantization is not None and config.dtype == "float16" and device.type == "cpu"
-    return "bfloat16" if is_widened and torch.cpu._is_avx512_bf16_supported() else config.dtype
+def choose_dtype(asked: str, config: Config, device: torch.device) -> torch.dtype:
+    """What was asked for; for "auto" as the config says. Raises UnknownDtype, ModelUnreadable."""
+    if asked != "auto":
+        return asked_dtype(asked, device)
+    stored = config.dtype.removeprefix("torch.")
+    if stored not in DTYPES:
+        raise ModelUnreadable(
+            f"the model's config says {stored!r}, which is no number type to compute in. "
+            f"Say which to take: {', '.join(DTYPES)}."
+        )
+    if stored == "float16" and config.quantization is not None and device.type == "cpu":
+        # Official INT4 checkpoints say so; on a CPU that has bfloat16 products their kernels are many times faster in
+        # that than in what float16 would be widened to.
+        stored = "bfloat16" if torch.cpu._is_avx512_bf16_supported() else stored
+    return asked_dtype(stored, device)
 
 
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """What to compute in: as the checkpoint says, but float16 on a CPU is widened, since it is emulated there."""
-    dtype = getattr(torch, name.removeprefix("torch."), None)
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise ModelUnreadable(f"{name!r} is no number type to compute in. Use float32, bfloat16 or float16.")
-    if device.type == "cpu" and dtype == torch.float16:
-        return torch.float32
-    return dtype
+def asked_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The number type of that name; but float16 on a CPU is widened to float32, since it is emulated there. Raises
+    UnknownDtype."""
+    if name not in DTYPES:
+        raise UnknownDtype(f"{name!r} is no number type to compute in. Choose auto, {', '.join(DTYPES)}.")
+    dtype = DTYPES[name]
+    return torch.float32 if device.type == "cpu" and dtype == torch.float16 else dtype

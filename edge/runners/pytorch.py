@@ -21,14 +21,22 @@ from torch import Tensor, nn
 from edge.cache import KVCache
 from edge.errors import ModelUnreadable
 from edge.hub import POCKET
-from edge.models.architecture import Config, Network, costs_of, planned_weights, published_config, read_config
+from edge.models.architecture import (
+    Config,
+    Network,
+    costs_of,
+    planned_weights,
+    published_config,
+    read_config,
+    unreadable_as_model,
+)
 from edge.models.costs import Weights
 from edge.models.family import Tokens
 from edge.models.quantized import held_bytes, stored_as
 from edge.models.random import random_model, random_plan
 from edge.models.weights import load_model
 from edge.runners import Extension, Facts, Prediction, Preview, Runner
-from edge.runners.device_policy import choose_device, choose_dtype, compute_dtype
+from edge.runners.device_policy import asked_dtype, choose_device, choose_dtype
 from quantize.checkpoint import Checkpoint
 
 
@@ -74,7 +82,8 @@ class PyTorchRunner(Runner):
         Raises ModelUnreadable, WrongArchitecture, DeviceUnusable.
         """
         config = read_config(folder)
-        chosen, number_type = _chosen(config, device, dtype)
+        chosen = choose_device(device)
+        number_type = choose_dtype(dtype, config, chosen)
         stop_tokens = _stop_tokens(folder)  # before the weights: quick to read, quick to fail
         return cls.of(load_model(folder, config, number_type, chosen, kernel), config, folder.name, stop_tokens)
 
@@ -95,16 +104,19 @@ class PyTorchRunner(Runner):
         """
         config = published_config(shape)
         plan = random_plan(variant, config.tie_word_embeddings)
-        chosen, number_type = _chosen_random(variant, plan is not None, device, dtype)
+        chosen = choose_device(device)
+        number_type = _random_dtype(variant, plan is not None, dtype, chosen)
         network = random_model(config, plan, number_type, chosen, kernel, seed)
         return cls.of(network, config, f"random:{shape}", _stop_tokens(POCKET))
 
     @classmethod
-    def preview(cls, folder: Path, device: str = "auto", dtype: str = "auto") -> Preview:
-        """Reads headers, no weights. Raises ModelError, QuantizeError."""
+    def preview(cls, folder: Path, device: str = "auto", dtype: str = "auto", *, elsewhere: bool = False) -> Preview:
+        """Reads headers, no weights. Raises ModelError."""
         config = read_config(folder)
-        chosen, number_type = _chosen(config, device, dtype)
-        checkpoint = Checkpoint(folder)
+        chosen = _device(device, elsewhere)
+        number_type = choose_dtype(dtype, config, chosen)
+        with unreadable_as_model():
+            checkpoint = Checkpoint(folder)
         if config.quantization is None:
             weights = planned_weights(config, None, number_type)
         else:
@@ -112,10 +124,13 @@ class PyTorchRunner(Runner):
         return _preview(config, weights, chosen, number_type, None if config.quantization is None else "int")
 
     @classmethod
-    def preview_random(cls, shape: str, variant: str, device: str = "auto", dtype: str = "auto") -> Preview:
+    def preview_random(
+        cls, shape: str, variant: str, device: str = "auto", dtype: str = "auto", *, elsewhere: bool = False
+    ) -> Preview:
         config = published_config(shape)
         plan = random_plan(variant, config.tie_word_embeddings)
-        chosen, number_type = _chosen_random(variant, plan is not None, device, dtype)
+        chosen = _device(device, elsewhere)
+        number_type = _random_dtype(variant, plan is not None, dtype, chosen)
         weights = planned_weights(config, plan, number_type)
         return _preview(config, weights, chosen, number_type, None if plan is None else variant)
 
@@ -181,14 +196,12 @@ def _norm(model: Network) -> Tensor:
     return weight
 
 
-def _chosen(config: Config, device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
-    chosen = choose_device(device)
-    return chosen, choose_dtype(compute_dtype(config, chosen) if dtype == "auto" else dtype, chosen)
+def _device(name: str, elsewhere: bool) -> torch.device:
+    return torch.device(name) if elsewhere else choose_device(name)
 
 
-def _chosen_random(variant: str, quantized: bool, device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
-    chosen = choose_device(device)
-    return chosen, choose_dtype(("bfloat16" if quantized else variant) if dtype == "auto" else dtype, chosen)
+def _random_dtype(variant: str, quantized: bool, dtype: str, device: torch.device) -> torch.dtype:
+    return asked_dtype(("bfloat16" if quantized else variant) if dtype == "auto" else dtype, device)
 
 
 def _preview(config: Config, weights: Weights, device: torch.device, dtype: torch.dtype, stored: str | None) -> Preview:

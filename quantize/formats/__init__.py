@@ -6,7 +6,6 @@ them. A format knows neither how numbers were chosen nor how they are multiplied
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,6 +14,7 @@ from torch import Tensor
 from quantize.checkpoint import Stored
 from quantize.errors import FormatUnknown
 from quantize.quantized_weight import QuantizedWeight
+from quantize.registry import resolve
 from quantize.variant import Variant
 
 FORMATS = {
@@ -61,9 +61,7 @@ class Format(Protocol):
 
 def writer(name: str, layers: Mapping[str, Variant]) -> Format:
     """The format of that name (or import path), ready to hold these layers. Raises FormatUnknown naming the layer."""
-    if name not in FORMATS and ":" not in name:
-        raise FormatUnknown(f"{name!r} is no format; there are {', '.join(FORMATS)}.")
-    kind: type[Format] = pkgutil.resolve_name(FORMATS.get(name, name))
+    kind: type[Format] = resolve(name, FORMATS, "format", FormatUnknown)
     form = kind.for_variants(layers.values())
     for layer, variant in layers.items():
         if reason := form.refusal(variant):
@@ -76,7 +74,7 @@ def reader(config: Mapping[str, Any]) -> Format:
     method = config.get("quant_method")
     if method not in FORMATS:  # never an import path: the file is somebody else's
         raise FormatUnknown(f"quant_method is {method!r}; this version reads {', '.join(FORMATS)}.")
-    kind: type[Format] = pkgutil.resolve_name(FORMATS[method])
+    kind: type[Format] = resolve(method, FORMATS, "format", FormatUnknown)
     return kind.from_config(config)
 
 

@@ -11,14 +11,15 @@ import torch
 
 import edge
 from edge import cli
-from edge.cli.terminal import MODEL_FAILED
+from edge.cli.terminal import VARIANT_FAILED
 from edge.engine.engine import Engine
 from edge.errors import ModelNotFound
 from edge.models.architecture import parse_config, published_content
 from edge.models.qwen2_vl.layout import LAYOUT
 from edge.models.qwen2_vl.model import Qwen2VL
 from edge.models.random import write_random_folder
-from quantize.errors import BadVariant, OutputFailed
+from quantize.atomic_folder import atomic_folder
+from quantize.errors import BadVariant, OutputExists, OutputFailed
 
 # https://huggingface.co/Qwen/Qwen2-VL-2B-Instruct and -7B-Instruct say so of their safetensors files.
 PUBLISHED_PARAMETERS = {"2b": 2_208_985_600, "7b": 8_291_375_616}
@@ -81,27 +82,32 @@ def test_a_folder_of_random_weights_loads_like_any_other(tmp_path: Path) -> None
 
 
 def test_a_folder_that_is_there_is_not_written_into(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFound, match="is there already"):
+    with pytest.raises(OutputExists, match="is there already"):
         write_random_folder("pocket", tmp_path)
 
 
-def test_a_stopped_run_leaves_no_folder_and_the_next_one_writes_it(tmp_path: Path) -> None:
+def test_a_stopped_run_leaves_nothing_and_the_next_one_writes_the_folder(tmp_path: Path) -> None:
     def stop(done: int, total: int, name: str) -> None:
         if done == total // 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         write_random_folder("pocket", tmp_path / "model", progress=stop)
-    assert not (tmp_path / "model").exists()
+    assert list(tmp_path.iterdir()) == []
 
     write_random_folder("pocket", tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_two_runs_do_not_write_the_same_folder(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "model"), pytest.raises(OutputFailed, match="Another run is writing"):
+        write_random_folder("pocket", tmp_path / "model")
+
+
 def test_a_folder_that_cannot_be_written_is_an_error_with_a_reason(tmp_path: Path) -> None:
     (tmp_path / "model.partial").write_text("in the way")
 
-    with pytest.raises(OutputFailed, match="could not be written"):
+    with pytest.raises(OutputFailed, match="cannot be written"):
         write_random_folder("pocket", tmp_path / "model")
 
 
@@ -122,7 +128,7 @@ def test_a_folder_can_be_asked_for_on_the_command_line(
 
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    assert ended.value.code == MODEL_FAILED and "is there already" in capsys.readouterr().err
+    assert ended.value.code == VARIANT_FAILED and "is there already" in capsys.readouterr().err
 
 
 def _logits(engine: Engine) -> np.ndarray:

@@ -89,6 +89,24 @@ def with_weights(tiny: Path, folder: Path, change: Any) -> Path:
     return folder
 
 
+def test_a_tied_head_that_is_stored_by_itself_is_shown_and_takes_no_memory(tiny: Path, tmp_path: Path) -> None:
+    def tie(weights: dict[str, torch.Tensor]) -> None:
+        weights["lm_head.weight"] = weights["model.embed_tokens.weight"].half()
+
+    once, twice = inspect_folder(tiny), inspect_folder(with_weights(tiny, tmp_path / "tied", tie))
+    (second,) = {*twice.rows} - {*once.rows}
+    assert (second.part, second.stored, second.bits_per_weight) == ("embedding and head", "float16", 16)
+    assert twice.weights == once.weights
+
+
+def test_a_method_given_by_its_path_is_calibrated_where_it_needs_statistics(tiny: Path, tmp_path: Path) -> None:
+    by_name, by_path = (
+        make(tiny, tmp_path / str(n), method=method, preset="official")
+        for n, method in enumerate(("awq", "quantize.methods.awq:awq"))
+    )
+    assert by_path.calibration == by_name.calibration is not None
+
+
 @pytest.mark.parametrize("preset", ["official", "edge", "int8"])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_makes_every_preset_and_the_engine_answers(
@@ -185,7 +203,7 @@ def test_a_run_that_goes_on_with_another_number_type_begins_anew(
         quantize_model(tiny, "tiny", tmp_path / "out", QuantizeOptions(method="gptq", samples=3), "cpu", stopped)
     settings = json.loads((tmp_path / "out.calibration" / "settings.json").read_text())
     assert (settings["device"], settings["dtype"]) == ("cpu", "torch.float32")
-    monkeypatch.setattr("edge.commands.quantize.choose_dtype", lambda *_: torch.bfloat16)
+    monkeypatch.setattr("edge.calibration.block_runners.choose_dtype", lambda *_: torch.bfloat16)
     whole = make(tiny, tmp_path / "whole", method="gptq")
     assert make(tiny, tmp_path / "out", method="gptq").files == whole.files
 
@@ -334,6 +352,9 @@ def test_the_commands_say_what_they_did(tiny: Path, tmp_path: Path) -> None:
     [
         ({"preset": "tiny"}, BadPlan, "official, edge, int8"),
         ({"method": "magic"}, BadPlan, "rtn, hqq, awq, gptq"),
+        ({"method": "quantize.methods.gptq:gptg"}, BadPlan, "rtn, hqq, awq, gptq.*has no attribute 'gptg'"),
+        ({"method": "quantize.methods:METHODS"}, BadPlan, "a dict cannot be called"),
+        ({"formats": ("quantize.formats.gptq:Gtpq",)}, FormatUnknown, "gptq, awq.*has no attribute 'Gtpq'"),
         ({"method_options": {"act_order": False}}, BadPlan, "rtn has no order of columns"),
         ({"group": "100"}, BadVariant, "groups of 100"),
         ({"group": "all"}, BadPlan, "groups of 'all'"),

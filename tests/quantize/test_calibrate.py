@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from quantize.calibrate import BlockResult, _fold, calibrate, gather
 from quantize.calibration_store import CalibrationStore
+from quantize.errors import CheckpointUnreadable, OutputFailed
 from quantize.methods.gptq import gptq
 from quantize.methods.rtn import rtn
+from quantize.output import writing
 from quantize.plan import make_plan
 from quantize.statistics import VisionMask
 from quantize.structure import LANGUAGE_INPUTS, BlockSpec
@@ -102,6 +106,42 @@ def test_other_settings_begin_anew(tmp_path: Path) -> None:
         run(tmp_path, settings="two", stop_at=0)
     assert before not in (tmp_path / "settings.json").read_text()
     assert list(tmp_path.glob("*.safetensors")) == []
+
+
+@pytest.mark.parametrize("name", ["activations", "model.layers.0"])
+def test_a_damaged_file_is_named_and_so_is_the_way_out(name: str, tmp_path: Path) -> None:
+    store = run(tmp_path)
+    (tmp_path / f"{name}.safetensors").write_bytes(b"damaged")
+    with pytest.raises(CheckpointUnreadable, match=rf"{name}\.safetensors is not .* Remove .* begins anew"):
+        run(tmp_path)
+        store.changed()
+
+
+def test_a_disk_that_takes_no_block_is_an_error_with_a_reason(tmp_path: Path) -> None:
+    store = CalibrationStore(tmp_path, {})
+    (tmp_path / "model.layers.0.safetensors.partial").mkdir()  # what save_file meets is the library's own error
+    with pytest.raises(
+        OutputFailed, match=r"model\.layers\.0\.safetensors\.partial cannot be written: .*Is a directory"
+    ):
+        store.save(ToyRunner(0).block, BlockResult(), 1, [])
+
+
+def test_a_full_disk_asks_for_space_whoever_noticed_it(tmp_path: Path) -> None:
+    with pytest.raises(OutputFailed, match="Free some space"), writing(tmp_path):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+
+def test_settings_are_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Path.write_text
+
+    def half(path: Path, text: str) -> int:
+        write(path, text[: len(text) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(OutputFailed):
+        CalibrationStore(tmp_path, {"settings": "one"})
+    assert not (tmp_path / "settings.json").exists()
 
 
 def test_every_planned_layer_is_stored_with_its_error(tmp_path: Path) -> None:

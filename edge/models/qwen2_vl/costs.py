@@ -11,14 +11,14 @@ FLOAT = 4  # bytes of a float32
 class Qwen2VLCosts:
     """Of one model in one variant."""
 
-    def __init__(self, config: Config, weights: Weights | None = None, kv_itemsize: int = 2) -> None:
+    def __init__(self, config: Config, weights: Weights | None = None, itemsize: int = 2) -> None:
         """Without weights only the operations mean something."""
         weights = weights or Weights(0, 0, 0, 0)
-        self.config, self.weights = config, weights
+        self.config, self.weights, self.itemsize = config, weights, itemsize
         language = config.language
         self.hidden_size, self.cell = language.hidden_size, config.cell
         self.kv_bytes_per_token = (
-            2 * language.num_hidden_layers * language.num_key_value_heads * language.head_dim * kv_itemsize
+            2 * language.num_hidden_layers * language.num_key_value_heads * language.head_dim * itemsize
         )
         attention = 2 * language.hidden_size * (language.hidden_size + language.num_key_value_heads * language.head_dim)
         mlp = 3 * language.hidden_size * language.intermediate_size
@@ -54,9 +54,9 @@ class Qwen2VLCosts:
         """Of one group."""
         return (height // self.cell) * (width // self.cell)
 
-    def activation_bytes(self, height: int, width: int, itemsize: int) -> int:
+    def activation_bytes(self, height: int, width: int) -> int:
         """The larger of the vision tower's and the language model's, each at its widest layer, and a row of logits."""
-        vision, language = self.config.vision, self.config.language
+        vision, language, itemsize = self.config.vision, self.config.language, self.itemsize
         patches = (height // vision.patch_size) * (width // vision.patch_size)
         pixels = 2 * patches * vision.patch_dim * FLOAT  # normalized, and in order
         tower = pixels + patches * itemsize * round((2 + 3 * vision.mlp_ratio) * vision.embed_dim)

@@ -26,6 +26,7 @@ from edge.models.qwen2_vl import QWEN2_VL
 from edge.models.qwen2_vl.layout import LAYOUT
 from quantize.errors import NothingToCalibrate
 from stream.clip import write_clip
+from stream.sources.file import FileSource
 from stream.sources.scene import Scene
 
 MAX_PIXELS = 448 * 448
@@ -88,6 +89,20 @@ def test_clips_and_pictures_take_turns_and_captions_are_the_answers(folder: Path
     ]
     assert [example.answer for example in found] == ["A drawn scene.", "", ""]
     assert all(builder.build(example).vision.any() for example in found)
+
+
+def test_a_broken_picture_is_passed_over_like_a_broken_clip(folder: Path) -> None:
+    (folder / "aa.png").write_bytes(b"no picture at all")
+    found = folder_examples(folder, 4, LIMITS, MAX_PIXELS)
+    assert [example.kind for example in found] == ["image", "video", "video"]
+
+
+def test_every_clip_is_closed_though_it_was_not_read_to_its_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[FileSource] = []
+    close = FileSource.close
+    monkeypatch.setattr(FileSource, "close", lambda source: (closed.append(source), close(source)))
+    list(folder_examples(folder, 2, LIMITS, MAX_PIXELS))
+    assert len(closed) == 1  # the folder's other clip cannot be opened
 
 
 def test_a_folder_gives_no_more_than_was_asked_for(folder: Path) -> None:

@@ -14,6 +14,10 @@ import torch
 import edge
 from edge import cli
 from edge.cli.terminal import MODEL_FAILED, OUT_OF_MEMORY, QUESTION_FAILED, USAGE
+from edge.commands.plan import UNIT, forecast_for, read_amounts
+from edge.models.architecture import parameter_shapes, read_config
+from edge.models.random import write_random_folder
+from edge.planning.forecast import Workload
 from edge.profiling import profile as profiling
 from edge.profiling.figures import downsampled
 
@@ -203,6 +207,40 @@ def test_what_cannot_be_done_is_said_in_one_line(
 
     said = capsys.readouterr().err
     assert says in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("edge.commands.plan.make_forecast", ("plan", "--device", "h200")),
+        ("edge.commands.doctor.source_report", ("doctor", "synthetic:1")),
+    ],
+)
+def test_a_defect_of_ours_is_no_wrong_usage(monkeypatch: pytest.MonkeyPatch, part: str, words: tuple[str, ...]) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(part, fail)
+    with pytest.raises(ValueError, match="a defect"):
+        run(monkeypatch, *words)
+
+
+@pytest.mark.parametrize(("device", "itemsize"), [("h200", 2), ("xeon-2", 4)])
+def test_a_plan_is_for_the_numbers_that_its_device_computes_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, device: str, itemsize: int
+) -> None:
+    """A float16 checkpoint is widened on a CPU alone; and no device of this machine is asked."""
+    model = tmp_path / "model"
+    write_random_folder("pocket", model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "dtype": "float16", "torch_dtype": "float16"}))
+    monkeypatch.setattr("edge.runners.pytorch.choose_device", lambda name: pytest.fail(f"{name} was touched"))
+
+    found = forecast_for(str(model), None, device, None, read_amounts(dict.fromkeys(UNIT)), Workload())
+
+    assert found.forecast.memory.weights == itemsize * sum(
+        math.prod(shape) for shape in parameter_shapes(read_config(model)).values()
+    )
 
 
 def test_what_does_not_fit_is_refused_before_it_is_loaded(

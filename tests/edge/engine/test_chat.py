@@ -9,7 +9,7 @@ import pytest
 from edge.engine.engine import Engine
 from edge.engine.prompt import Slot, lay_out
 from edge.engine.sampling import Sampling
-from edge.errors import PromptTooLong
+from edge.errors import PromptError, PromptTooLong
 from edge.media.access import TRUSTED
 from edge.media.limits import Limits, PixelLimits
 from edge.media.messages import read
@@ -193,6 +193,33 @@ def test_a_failing_device_loses_the_memory_but_not_the_engine(engine, runner) ->
         engine.chat(conversation([user(picture(1), text("What?"))]))
 
     assert engine.chat(conversation([user(picture(1))])).usage.reused_tokens == 0
+
+
+def test_choices_that_begin_alike_are_refused_before_anything_is_computed(engine, runner) -> None:
+    engine.chat(conversation([user(picture(1))])).read()
+    runner.calls.clear()
+    with pytest.raises(PromptError, match="the choice"):
+        engine.chat(conversation([user(text("A dog?"))]), choices=("Yes", "yes"))
+
+    assert runner.calls == []
+    assert engine.chat(conversation([user(picture(1))])).usage.reused_tokens > 6
+
+
+def test_a_refused_conversation_does_not_cost_the_last_one_its_memory(engine) -> None:
+    engine.chat(conversation([user(picture(1))])).read()
+    with pytest.raises(PromptTooLong):
+        engine.chat(conversation([user(text("z" * 5000))]))
+
+    assert engine.chat(conversation([user(picture(1))])).usage.reused_tokens > 6
+
+
+def test_a_large_conversation_does_not_take_the_place_of_a_small_one(engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.engine.engine.LARGEST_KEPT", 2000)
+    large = engine.chat(conversation([user(text("z" * 3000))]))
+    engine.chat(conversation([user(picture(1))])).read()
+    large.close()
+
+    assert engine.chat(conversation([user(picture(1))])).usage.reused_tokens > 6
 
 
 def test_a_conversation_may_have_choices(engine, runner, tokenizer) -> None:

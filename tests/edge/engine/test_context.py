@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge.engine.context import ROOM_FOR_QUESTION, Context
 from edge.engine.prompt import stream_prefix, stream_suffix
 from edge.engine.sampling import Sampling
-from edge.errors import NothingSeen, PromptTooLong
+from edge.errors import NothingSeen, PromptError, PromptTooLong
 from edge.models.qwen2_vl import QWEN2_VL
 from edge.models.qwen2_vl.layout import LAYOUT, Qwen2VLLayout
 
@@ -289,6 +289,17 @@ def test_sampling_can_be_chosen_per_stream_and_per_question(runner, tokenizer, m
     assert context.answer("What?").sampling.max_tokens == 5
     assert context.answer("What?", max_tokens=2).sampling.max_tokens == 2
     assert context.answer("What?", sampling=Sampling(temperature=1.0)).sampling.temperature == 1.0
+
+
+def test_choices_that_begin_alike_are_refused_before_anything_is_computed(runner, context, make_group) -> None:
+    context.append(make_group(0))
+    reply = context.answer("What?")
+    runner.calls.clear()
+    with pytest.raises(PromptError, match="the choice"):
+        context.answer("A dog?", choices=("Yes", "yes"))
+
+    assert runner.calls == []
+    assert reply.read()  # whose turn has not ended
 
 
 def test_choices_have_probabilities_before_anything_is_read(runner, context, make_group, tokenizer) -> None:

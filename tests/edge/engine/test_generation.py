@@ -41,7 +41,7 @@ def reply_of(tokenizer: Tokenizer) -> Callable[..., Reply]:
         stop = tokenizer.special["<|im_end|>"]
         model = Scripted([*ids, stop], size=stop + 20)
         asked = Prefill(model, np.array([1, 2]), visual_tokens=6, reused_tokens=7, room=room)
-        return Reply(tokenizer, asked, model.write, (stop,), Sampling(**sampling), choices)
+        return Reply(tokenizer, asked, model.write, (stop,), Sampling(**sampling), first_tokens(tokenizer, choices))
 
     return reply_of
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from edge.errors import UnknownKernel
 from edge.kernels import KERNELS, Kernel, choose
 from edge.kernels.cpu import Cpu, Int4Weight, Int8Weight
 from edge.kernels.reference import Reference
@@ -227,6 +228,12 @@ def test_a_kernel_that_cannot_gives_way_to_the_reference_with_a_reason(
 def test_a_kernel_of_ones_own_is_named_by_its_import_path() -> None:
     choice = choose("edge.kernels.reference:Reference", Variant(4, 32), (8, 32), torch.float32, CPU)
     assert choice.maker is Reference and choice.reason == ""
+
+
+@pytest.mark.parametrize("name", ["cpy", "edge.kernels.reference:Referenz", "edge.kernels:KERNELS"])
+def test_a_kernel_that_is_none_is_refused_with_those_there_are(name: str) -> None:
+    with pytest.raises(UnknownKernel, match="reference, cpu"):
+        choose(name, Variant(4, 32), (8, 32), torch.float32, CPU)
 
 
 def test_without_instructions_for_bfloat16_blocks_are_multiplied_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:

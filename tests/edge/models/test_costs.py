@@ -19,7 +19,8 @@ from edge.models.quantized import held_bytes
 from edge.models.qwen2_vl.costs import Qwen2VLCosts
 from edge.models.qwen2_vl.model import Qwen2VL
 from edge.models.random import random_model, random_plan
-from quantize.checkpoint import Checkpoint
+from edge.planning.memory_budget import predict_memory
+from quantize.checkpoint import Checkpoint, Stored
 
 CPU = torch.device("cpu")
 CONFIG = read_config(POCKET)
@@ -113,6 +114,30 @@ def test_weights_of_a_variant_on_disk_are_those_that_were_planned(tmp_path: Path
 
     planned = planned_weights(config, random_plan("int4", tied=True), torch.float32)
     assert stored.nbytes == pytest.approx(planned.nbytes, rel=0.03)  # zeros and the order of inputs lie there, too
+
+
+@pytest.mark.parametrize(
+    ("leaf", "dtype", "head", "embedding"),
+    [("weight", torch.float16, 400, 0), ("qweight", torch.int32, 800, 400)],
+    ids=["a second time", "quantized by itself"],
+)
+def test_a_tied_head_that_is_stored_takes_memory_only_where_it_is_read(
+    leaf: str, dtype: torch.dtype, head: int, embedding: int
+) -> None:
+    tensors = {
+        "model.embed_tokens.weight": Stored(torch.bfloat16, (10, 20)),
+        f"lm_head.{leaf}": Stored(dtype, (10, 20)),
+    }
+
+    assert Weights.stored(tensors, True, torch.bfloat16) == Weights(0, 0, head, embedding)
+
+
+def test_numbers_of_four_bytes_take_twice_the_memory_of_two() -> None:
+    two, four = (Qwen2VLCosts(B2, itemsize=itemsize) for itemsize in (2, 4))
+    memory = [predict_memory(costs, (448, 448), window=8, overhead=0) for costs in (two, four)]
+
+    assert memory[1].kv == 2 * memory[0].kv and memory[1].embeddings == 2 * memory[0].embeddings
+    assert memory[1].activations > memory[0].activations
 
 
 def test_a_floor_is_what_takes_longer() -> None:

@@ -22,7 +22,7 @@ from stream.sources.scene import Scene
 SIZE = (112, 168)
 ENGINE = edge.load("pocket").engine
 CONFIG = read_config(POCKET)
-COSTS = Qwen2VLCosts(CONFIG, planned_weights(CONFIG, None, torch.float32), kv_itemsize=4)
+COSTS = Qwen2VLCosts(CONFIG, planned_weights(CONFIG, None, torch.float32), itemsize=4)
 
 
 def groups(count: int) -> list[Group]:
