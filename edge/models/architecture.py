@@ -6,6 +6,7 @@ Knows no family: these are the promises that the builder, the loader, the runner
 from __future__ import annotations
 
 import json
+import pkgutil
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -100,6 +101,11 @@ class Architecture:
     processor_config: Mapping[str, Any]  # the content of its preprocessor_config.json
 
 
+def architecture_of(family: Family) -> Architecture:
+    found: Architecture = pkgutil.resolve_name(family.architecture_path)
+    return found
+
+
 def read_config(folder: Path) -> Config:
     """The config of a model folder. Raises ModelUnreadable, WrongArchitecture."""
     path = folder / "config.json"
@@ -136,7 +142,7 @@ def parse_config(content: dict[str, Any], origin: str = "config") -> Config:
     """A Config from the content of a config.json. Raises WrongArchitecture, ModelUnreadable."""
     if not isinstance(content, dict):
         raise ModelUnreadable(f"{origin} holds no JSON object.")
-    config: Config = family_of(content, origin).architecture.parse_config(content, origin)
+    config: Config = architecture_of(family_of(content, origin)).parse_config(content, origin)
     return config
 
 
@@ -147,7 +153,7 @@ def published_config(shape: str) -> Config:
 
 def published_content(shape: str) -> dict[str, Any]:
     """The content of that shape's config.json. Raises ModelNotFound."""
-    architectures = [find_family(name, "the registry").architecture for name in FAMILIES]
+    architectures = [architecture_of(find_family(name, "the registry")) for name in FAMILIES]
     for architecture in architectures:
         if shape in architecture.shapes:
             return architecture.published_config(shape)
@@ -158,7 +164,7 @@ def published_content(shape: str) -> dict[str, Any]:
 def empty_network(config: Config) -> Network:
     """Without memory for weights, on the meta device."""
     with torch.device("meta"):
-        return config.family.architecture.network(config)
+        return architecture_of(config.family).network(config)
 
 
 def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -172,4 +178,4 @@ def planned_weights(config: Config, plan: Planned | None, dtype: torch.dtype) ->
 
 
 def costs_of(config: Config, weights: Weights | None = None, itemsize: int = 2) -> Costs:
-    return config.family.architecture.costs(config, weights, itemsize)
+    return architecture_of(config.family).costs(config, weights, itemsize)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 from edge.errors import WrongArchitecture
 from edge.media.limits import Limits
 from edge.media.visual import VisualKind
-
-if TYPE_CHECKING:
-    from edge.models.architecture import Architecture
 
 FAMILIES = {
     "qwen2_vl": "edge.models.qwen2_vl:QWEN2_VL",
@@ -65,12 +62,6 @@ class Family:
     layout: PromptLayout
     limits: Limits  # of pictures, where a model's folder names none
     architecture_path: str  # "package.module:ATTRIBUTE" of its `Architecture`; needs torch
-
-    @property
-    def architecture(self) -> Architecture:
-        """Imports torch."""
-        found: Architecture = pkgutil.resolve_name(self.architecture_path)
-        return found
 
 
 def find_family(model_type: object, origin: str) -> Family:

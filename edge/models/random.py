@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from edge.hub import POCKET
-from edge.models.architecture import Config, Network, parameter_shapes, parse_config, published_content
+from edge.models.architecture import Config, Network, architecture_of, parameter_shapes, parse_config, published_content
 from edge.models.builder import ModelBuilder
 from edge.models.heap import compact_heap
 from quantize.atomic_folder import atomic_folder, keep_only
@@ -93,7 +93,7 @@ def _write_settings(content: dict[str, Any], folder: Path) -> None:
     for path in POCKET.iterdir():
         if path.suffix == ".json":
             shutil.copy(path, folder / path.name)
-    processor = parse_config(content).family.architecture.processor_config
+    processor = architecture_of(parse_config(content).family).processor_config
     (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")
     (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
 
