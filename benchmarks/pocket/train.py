@@ -24,20 +24,19 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from benchmarks.pocket.batches import IGNORE, MOTIONS, PARTS, Batch, Batches, Plan, make_batch
+from benchmarks.pocket.batches import IGNORE, PARTS, Batch, Batches, Plan, make_batch
 from benchmarks.pocket.curve import draw_curve
+from benchmarks.pocket.dense_head import DenseHead
 from benchmarks.pocket.folder import CONFIG, TOKEN_ID, read_tokenizer, write_folder
 from edge.attention import Attend
 from edge.models.qwen2_vl.config import parse_config
 from edge.models.qwen2_vl.model import Qwen2VL
 from edge.models.qwen2_vl.patches import normalize, patchify
 from edge.models.weights import load_model
-from stream.sources.scene import COLOURS, SHAPES, SIZES
 
 SIZES_SEEN = (
     ((112, 112), 0.3), ((112, 168), 0.3), ((112, 196), 0.2), ((140, 140), 0.15), ((168, 112), 0.05),
 )  # fmt: skip
-SCALE = 101  # a coordinate's classes: hundredths of the picture
 POINTING = 3  # from this layer on, half the heads learn to look at the thing that is spoken of
 
 
@@ -62,50 +61,6 @@ STAGES = (
         500,
     ),
 )  # fmt: skip
-
-
-class DenseHead(nn.Module):
-    """Reads from every token of the picture what stands there. Training only.
-
-    The tower knows no absolute places (its rotary positions are relative), so it is asked for corners
-    relative to the token's own cell; the language model, whose tokens can measure their distance to
-    the prompt, is asked for them in the picture.
-    """
-
-    WIDTHS = (1 + len(COLOURS), len(SHAPES), len(SIZES), len(MOTIONS), 4 * SCALE)
-    REACH = 5.0  # cells from the smallest to the largest offset told apart
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.read = nn.Linear(width, sum(self.WIDTHS))
-        self.place = nn.Linear(width, 4 * SCALE)
-
-    def loss(self, embeddings: Tensor, cells: Tensor, offsets: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Tower's embeddings (..., hidden), cells (..., 4), corners relative to the cell (..., 4)."""
-        colour, shape, size, motion, corners = self.read(embeddings.flatten(0, -2)).float().split(self.WIDTHS, -1)
-        cells, offsets = cells.flatten(0, -2), offsets.flatten(0, -2)
-        there = cells[:, 0] >= 0
-        losses = {
-            "colour": F.cross_entropy(colour, cells[:, 0] + 1),
-            "shape": F.cross_entropy(shape[there], cells[there, 1]),
-            "size": F.cross_entropy(size[there], cells[there, 2]),
-            "motion": F.cross_entropy(motion[there], cells[there, 3]),
-            "corners": _soft_places(corners[there].unflatten(-1, (4, SCALE)), offsets[there] / self.REACH + 0.5),
-        }
-        total = 2 * losses["colour"] + losses["shape"] + losses["size"] + losses["motion"] + losses["corners"]
-        return total, {f"sees {name}": value.item() for name, value in losses.items()}
-
-    def place_loss(self, hidden: Tensor, cells: Tensor, boxes: Tensor) -> Tensor:
-        """Language model's states of the picture's tokens (n, hidden), cells (..., 4), corners 0..1 (..., 4)."""
-        there = cells.flatten(0, -2)[:, 0] >= 0
-        return _soft_places(self.place(hidden[there]).float().unflatten(-1, (4, SCALE)), boxes.flatten(0, -2)[there])
-
-
-def _soft_places(logits: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy of (n, 4, SCALE) against a narrow bell around each coordinate (n, 4) of 0..1."""
-    places = torch.arange(SCALE, device=truth.device)
-    bell = (-0.5 * ((places - truth[..., None] * (SCALE - 1)) / 1.0) ** 2).softmax(-1)
-    return -(bell * logits.log_softmax(-1)).sum(-1).mean()
 
 
 class Trainer:
