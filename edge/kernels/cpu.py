@@ -25,7 +25,7 @@ from torch import Tensor
 from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
-WHOLE = 1 << 24  # numbers of a matrix that are unpacked for one product: all of a layer of the 2B shape
+WHOLE = 1 << 25  # numbers of a matrix that are unpacked for one product: the largest of the 2B shape's layers, fused
 PIECE = 1 << 20  # numbers that are unpacked at a time, so that they stay in the cache from step to step
 INT4_GROUPS = (256, 128, 64, 32)  # the int4 product takes these
 LOW = 15  # the bits of a byte's low nibble

@@ -10,7 +10,7 @@ from edge.models.costs import Costs
 TEXT_TOKENS = 384  # room for the prompt's text, a question and an answer (256 + 128)
 OVERHEAD = {"cpu": 450 << 20, "cuda": 700 << 20}  # bytes: Python and PyTorch; a CUDA context and cuBLAS's workspace
 # Bytes that allocators retain between steps: on a CPU what glibc's heap keeps, and a matrix unpacked for a product.
-RETAINED = {"cpu": (64 << 20) + (32 << 20), "cuda": 0}
+RETAINED = {"cpu": (64 << 20) + (64 << 20), "cuda": 0}
 
 
 @dataclass(frozen=True, slots=True)
