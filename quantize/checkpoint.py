@@ -96,10 +96,6 @@ class Checkpoint:
             tensor: Tensor = self._open[1].get_tensor(name)
             return tensor
 
-    def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        for name in self.files:
-            yield name, self.tensor(name)
-
     def _headers(self, path: Path) -> Iterator[tuple[str, Stored]]:
         with readable(path), safe_open(path, framework="pt") as file:
             present = set(file.keys())

@@ -77,16 +77,6 @@ def prompt_positions(layout: PromptLayout, parts: Iterable[int | tuple[int, int,
     return np.concatenate(pieces, axis=1)
 
 
-def expand(parts: Sequence[Part], sizes: Sequence[int], image_token: int, video_token: int) -> Tokens:
-    """The prompt as one row of ids, each slot repeated for its number of tokens, as processors write it."""
-    remaining = iter(sizes)
-    token = {"image": image_token, "video": video_token}
-    rows = [
-        np.full(next(remaining), token[part.kind], dtype=np.int64) if isinstance(part, Slot) else part for part in parts
-    ]
-    return np.concatenate(rows)
-
-
 def _around_video(
     tokenizer: Tokenizer, layout: PromptLayout, question: str, system: str | None
 ) -> tuple[Tokens, Tokens]:

@@ -14,7 +14,7 @@ from PIL import Image, ImageSequence
 from stream.errors import SourceUnreadable
 from stream.frame import Pixels
 from stream.printable import printable
-from stream.sources.picture import MAX_PIXELS, open_file, opened, to_pixels
+from stream.sources.picture import MAX_PIXELS, named_failures, open_file, opened, to_pixels
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +28,9 @@ def is_animation(path: Path) -> bool:
     if not path.is_file():  # a pipe can be read once only
         return False
     try:
-        with open_file(path, FORMATS) as image:
+        with named_failures(str(path)), open_file(path, FORMATS) as image:
             return getattr(image, "is_animated", False)
-    except Exception:  # whoever reads it says what is wrong
+    except SourceUnreadable:  # no picture of these kinds: whoever reads it says what is wrong
         return False
 
 

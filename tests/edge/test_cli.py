@@ -11,9 +11,9 @@ from pathlib import Path
 
 import av
 import pytest
+from edge_command import run
 from PIL import Image
 
-from edge import cli
 from edge.cli.terminal import OUTPUT_FAILED
 from edge.cli.watching import Ticker, stopped_by_signals
 from edge.commands.describe import Answer
@@ -32,16 +32,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scene = Scene(1, 168, 112, duration=4.0)
     write_clip(path, (scene.render(index / 10, 112, 168) for index in range(41)), fps=10)
     return path
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    """The exit code of `edge WORDS`."""
-    monkeypatch.setattr(sys, "argv", ["edge", *map(str, words)])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def lines(text: str) -> list[dict[str, object]]:

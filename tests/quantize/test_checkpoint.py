@@ -43,7 +43,8 @@ def write(folder: Path, tensors: dict[str, Tensor], **options: int) -> None:
 def test_what_is_written_comes_back_through_the_library_and_through_us(tmp_path: Path) -> None:
     write(tmp_path, TENSORS)
     assert [path.name for path in tmp_path.iterdir()] == [SINGLE]
-    for found in (load_file(tmp_path / SINGLE), dict(Checkpoint(tmp_path).tensors())):
+    checkpoint = Checkpoint(tmp_path)
+    for found in (load_file(tmp_path / SINGLE), {name: checkpoint.tensor(name) for name in checkpoint.files}):
         assert set(found) == set(TENSORS)
         for name, tensor in TENSORS.items():
             assert found[name].dtype == tensor.dtype and torch.equal(found[name], tensor), name
@@ -85,7 +86,7 @@ def test_large_checkpoints_are_divided_into_shards_with_an_index(tmp_path: Path)
     assert index["weight_map"] == {"a": names[0], "b": names[0], "c": names[1], "d": names[2]}
     checkpoint = Checkpoint(tmp_path)
     assert [path.name for path in checkpoint.paths()] == names
-    assert {name: len(tensor) for name, tensor in checkpoint.tensors()} == {"a": 10, "b": 10, "c": 50, "d": 5}
+    assert {name: len(checkpoint.tensor(name)) for name in checkpoint.files} == {"a": 10, "b": 10, "c": 50, "d": 5}
 
 
 def test_a_checkpoint_that_just_fits_is_one_file(tmp_path: Path) -> None:
@@ -141,8 +142,8 @@ def test_copying_a_checkpoint_holds_one_tensor_at_a_time(tmp_path: Path) -> None
     checkpoint = Checkpoint(tmp_path, mapped=1)
     before, most = resident(), 0
     with ShardWriter(tmp_path / "target", checkpoint.stored) as writer:
-        for name, tensor in checkpoint.tensors():
-            writer.write(name, tensor)
+        for name in checkpoint.files:
+            writer.write(name, checkpoint.tensor(name))
             most = max(most, resident())
     assert most - before < 24, "a tensor or two, and what reading and writing take; not all sixteen"
     copied = load_file(tmp_path / "target" / SINGLE)

@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from edge_command import run
 
 import edge.loading
-from edge import cli
 from edge.cli.terminal import INTERRUPTED, OUTPUT_FAILED
 from stream.clip import write_clip
 from stream.sources.scene import Scene
@@ -77,13 +78,12 @@ def test_a_full_disk_is_named_and_has_its_exit_code() -> None:
     assert line == "EventsLost: standard output cannot be written to (No space left on device)."
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["edge", *map(str, words)])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as at a terminal, also where these tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def interrupted() -> None:
@@ -109,6 +109,7 @@ def forgotten() -> None:
         raise ValueError("the file could not be read")
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("loading", [interrupted, wrapped, forgotten], ids=lambda how: how.__name__)
 def test_ctrl_c_while_loading_is_no_defect_whatever_it_became(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], loading: Any

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from edge_command import run
 
 import edge
-from edge import cli
 from edge.cli.terminal import MODEL_FAILED, OUT_OF_MEMORY, QUESTION_FAILED, USAGE
 from edge.commands.plan import UNIT, forecast_for, read_amounts
 from edge.models.architecture import parameter_shapes, read_config
@@ -22,16 +22,6 @@ from edge.profiling import profile as profiling
 from edge.profiling.figures import downsampled
 
 SHORT = ("--window", 2, "--answer-tokens", 8, "--live", 1)
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    """The exit code of `edge WORDS`."""
-    monkeypatch.setattr(sys, "argv", ["edge", *map(str, words)])
-    try:
-        cli.main()
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

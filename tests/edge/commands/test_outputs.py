@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from pathlib import Path
 
 import pytest
+from edge_command import run
 
-from edge import cli
 from edge.cli.terminal import USAGE
 from edge.commands.outputs import check_outputs, model_path, source_path, variant_outputs
 from edge.errors import OutputRefused
@@ -108,15 +107,6 @@ def test_what_a_stopped_run_keeps_may_not_be_the_folder_it_calibrates_with(place
 
     with pytest.raises(OutputRefused, match="--calibrate"):
         check_outputs(outputs, {"--calibrate": Path("small.calibration")})
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["edge", *map(str, words)])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def contents(folder: Path) -> dict[str, str]:

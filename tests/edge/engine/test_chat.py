@@ -5,39 +5,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from client_messages import LIMITS, assistant, picture, text, user, video
 
 from edge.engine.engine import Engine
 from edge.engine.prompt import Slot, lay_out
 from edge.engine.sampling import Sampling
 from edge.errors import PromptError, PromptTooLong
 from edge.media.access import TRUSTED
-from edge.media.limits import Limits, PixelLimits
 from edge.media.messages import read
 from edge.media.visual import Conversation
 from edge.models.qwen2_vl import QWEN2_VL
 from edge.models.qwen2_vl.layout import LAYOUT, Qwen2VLLayout
-
-LIMITS = Limits(PixelLimits(28 * 28, 200 * 200), PixelLimits(28 * 28, 200 * 200), QWEN2_VL.limits.largest, 28)
-
-
-def picture(shade: int = 0, height: int = 56, width: int = 84) -> dict:
-    return {"type": "image", "image": np.full((height, width, 3), shade, np.uint8)}
-
-
-def video(shade: int = 0, frames: int = 4) -> dict:
-    return {"type": "video", "video": np.full((frames, 56, 84, 3), shade, np.uint8)}
-
-
-def text(words: str) -> dict:
-    return {"type": "text", "text": words}
-
-
-def user(*content) -> dict:
-    return {"role": "user", "content": list(content)}
-
-
-def assistant(words: str) -> dict:
-    return {"role": "assistant", "content": words}
 
 
 def conversation(messages: list[dict]) -> Conversation:
