@@ -50,7 +50,7 @@ class Ours:
         self.answer()
 
     def answer(self) -> Prediction:
-        """ScriptedPrediction. What the model itself expects after the question comes back."""
+        """What is said is scripted; what the model itself expects after the question comes back."""
         reply = self.context.answer(ASKED, max_tokens=NEW_TOKENS)
         reply.read()
         assert reply.usage.generated_tokens == NEW_TOKENS, reply.finish

@@ -125,8 +125,10 @@ class QueuedSink:
                 return None
             self._moved = self._clock()
             item = self._waiting.popleft()
+            has_caught_up = len(self._waiting) == BEHIND - 1
             self._is_dropping = self._is_dropping and bool(self._waiting)
-        self._on_room()
+        if has_caught_up:
+            self._on_room()
         return item
 
     def _call(self, deliver: Callable[..., None], *item: Event | Pixels) -> None:

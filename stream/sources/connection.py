@@ -171,7 +171,9 @@ class Connection:
 
     def _held(self, waiting: _Waiting, last: Frame) -> Iterator[Frame]:
         """The connection lives and sends no picture: the last one still stands. One step late, so that a
-        picture that is only late finds its place."""
+        picture that is only late finds its place. A file's own time stands still while nobody reads it."""
+        if last.clock != "arrival":
+            return
         now = time.monotonic()
         before = waiting.held or last
         until = min(now, self._alive) - (last.captured - last.pts) - self._step

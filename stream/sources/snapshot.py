@@ -102,7 +102,7 @@ class SnapshotSource:
     def _read(self) -> Generator[Frame | None, None, None]:
         opening = True
         try:
-            client, url = open_client(self._address, self._read_timeout)
+            client, url = open_client(self._address, max(self._open_timeout, self._read_timeout))
             with client:
                 for frame in self._poll(_Snapshots(client, url, self.name)):
                     if opening:

@@ -42,7 +42,6 @@ class Look:
     content_type: str = ""  # lower case, without parameters
     length: int | None = None  # bytes; None: it ends when it ends
     seekable: bool = False  # parts of it can be asked for
-    challenges: tuple[str, ...] = ()  # how to log in, where the answer is 401
     playlist: str | None = None  # the text, of a playlist
 
     @property
@@ -75,7 +74,7 @@ def within(timeout: float, ask: Callable[[], T]) -> T | None:
     asking = Detached(once, "look at an address")
     try:
         return asking.next(timeout)
-    except (OutOfTime, Ended, httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError):
+    except (OutOfTime, Ended, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):
         return None
     finally:
         asking.close()
@@ -128,7 +127,6 @@ def _look_at(client: httpx.Client, url: str, may_lead_on: bool = True) -> Look:
             content_type=kind,
             length=int(length) if length.isdecimal() else None,
             seekable="bytes" in response.headers.get("accept-ranges", "").lower(),
-            challenges=tuple(response.headers.get_list("www-authenticate")),
             playlist=text,
         )
     variant = _first_variant(text or "")

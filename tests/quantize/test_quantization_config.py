@@ -18,16 +18,14 @@ GPTQ = {"bits": 4, "group_size": 128, "damp_percent": 0.01, "desc_act": False, "
 AWQ = {"zero_point": True, "q_group_size": 128, "w_bit": 4, "version": "GEMM"}
 
 
-@pytest.mark.parametrize(
-    "name, content, form", [("quantize_config.json", GPTQ, Gptq()), ("quant_config.json", AWQ, Awq)]
-)
+@pytest.mark.parametrize("name, content, form", [("quantize_config.json", GPTQ, Gptq), ("quant_config.json", AWQ, Awq)])
 def test_a_file_of_its_own_is_read_where_config_json_says_nothing(
-    name: str, content: dict[str, Any], form: object, tmp_path: Path
+    name: str, content: dict[str, Any], form: type, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_text(json.dumps(content))
     found = with_quantization(tmp_path, {"model_type": "qwen2_vl", "quantization_config": None})
     assert found["model_type"] == "qwen2_vl" and content.items() <= found["quantization_config"].items()
-    assert reader(found["quantization_config"]) == form or type(reader(found["quantization_config"])) is form
+    assert type(reader(found["quantization_config"])) is form
 
 
 def test_the_method_that_the_file_names_is_believed(tmp_path: Path) -> None:

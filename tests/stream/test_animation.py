@@ -78,7 +78,8 @@ def test_what_is_transparent_is_white(tmp_path: Path) -> None:
         tmp_path / "a.webp", save_all=True, append_images=frames[1:], duration=100, lossless=True, exact=True
     )
 
-    assert all((frame.pixels == 255).all() for frame in FileSource(tmp_path / "a.webp"))
+    pictures = list(FileSource(tmp_path / "a.webp"))
+    assert len(pictures) == 2 and all((frame.pixels == 255).all() for frame in pictures)
 
 
 def test_an_animation_can_be_iterated_again_and_closed(tmp_path: Path) -> None:

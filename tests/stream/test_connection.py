@@ -145,6 +145,22 @@ def test_while_sound_comes_the_last_picture_stands() -> None:
     assert all(frame.pts < frame.captured for frame in held)
 
 
+def test_a_file_that_nobody_read_for_a_while_gets_no_pictures_between() -> None:
+    until = threading.Event()
+    watched: list[Connection] = []
+
+    def read() -> Items:
+        yield None
+        yield frame(1, captured=1, clock="file")  # long ago: its reader has rested
+        for _ in range(40):
+            until.wait(0.005)
+            watched[0].heard()
+        yield frame(1.1, clock="file")
+
+    watched.append(connect(read, step=0.02, read_timeout=LONG))
+    assert [(frame.pts, frame.held) for frame in watched[0].frames()] == [(1, False), (1.1, False)]
+
+
 def test_a_picture_after_a_still_is_never_earlier_than_it() -> None:
     frames, until = still([picture(1.001)], read_timeout=1)
     next(frames)

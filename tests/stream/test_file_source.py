@@ -284,7 +284,9 @@ def test_close_ends_the_iteration(clip: Path) -> None:
 
 
 def test_real_clips_decode_fully(clips: Path) -> None:
-    for path in clips.glob("*.mp4"):
+    paths = sorted(clips.glob("*.mp4"))
+    assert paths
+    for path in paths:
         with av.open(str(path)) as container:
             expected = sum(1 for packet in container.demux(video=0) if packet.size)
         source = FileSource(path)

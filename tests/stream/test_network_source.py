@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import pytest
 
@@ -157,6 +158,18 @@ def test_a_login_that_cannot_be_given_is_not_blamed_on_the_password(clip: Path, 
     ):
         next(iter(NetworkSource(server.url_with_login)))
     shows_nothing(caught.value)
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError, ConnectionResetError, TimeoutError, ssl.SSLError])
+def test_a_camera_that_takes_no_second_connection_after_a_wrong_login_is_refused_still(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr("stream.sources.challenge.socket.create_connection", refuse)
+    with RtspServer(clip, user="viewer", password=SECRET) as server, pytest.raises(AuthenticationFailed):
+        next(iter(NetworkSource(with_login(server.url, "viewer", "wrong"))))
 
 
 # Failures to connect

@@ -118,6 +118,19 @@ def test_what_is_held_fills_its_slots_and_counts_as_no_frame(serve: Serve) -> No
     assert sum(group.num_frames for group in groups) <= 2
 
 
+def test_the_first_picture_may_take_longer_than_the_others(serve: Serve) -> None:
+    camera = showing([jpeg(10)])
+
+    class Slow(camera):  # type: ignore[misc, valid-type]
+        def do_GET(self) -> None:
+            threading.Event().wait(0.4)
+            super().do_GET()
+
+    source = SnapshotSource(f"{serve(Slow)}/now.jpg", fps=FAST, open_timeout=20.0, read_timeout=0.1)
+    (first,) = take(source, 1)
+    assert shade(first) == pytest.approx(10, abs=2)
+
+
 def test_half_a_picture_is_passed_over(serve: Serve) -> None:
     broken = jpeg(60)[:-200]
     source = SnapshotSource(f"{serve(showing([jpeg(10), broken, broken, jpeg(90)]))}/now.jpg", fps=FAST)

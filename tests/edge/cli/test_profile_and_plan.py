@@ -99,7 +99,7 @@ def test_memory_is_predicted_and_measured(found: dict[str, Any]) -> None:
 
 
 def test_a_live_camera_gives_an_age_and_energy_a_reason(found: dict[str, Any]) -> None:
-    assert found["live"]["answers"] == 0 or found["live"]["age_p50"] > 0
+    assert found["live"]["answers"] > 0 and found["live"]["age_p50"] > 0
     assert found["energy"]["not_measured"]
     assert found["machine"]["cpu"] and found["ceilings"]["read"] > 0
 
@@ -115,7 +115,7 @@ def test_people_get_tables_a_page_and_a_trace(
     said = capsys.readouterr()
     assert "GFLOP/s" in said.err  # nothing is cut off at 80 columns
     assert said.out == "" and "vision tower" in said.err and "int4-g128+int8-channel" in said.err
-    assert page.read_text().startswith("<!doctype html>") or "<html" in page.read_text()
+    assert page.read_text().lower().startswith("<!doctype html>")
     assert json.loads(trace.read_text())["traceEvents"]
 
 
