@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+STACKED = 1 << 24  # numbers of a mask that is repeated for each query head: 32 MB in 16 bits
+
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """(layer, q (batch, heads, n, dim), k and v (batch, kv_heads, n, dim)) to (batch, heads, n, dim)."""
 
@@ -56,16 +58,21 @@ def grouped_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> T
     as `enable_gqa` does on a CPU, takes up to fourteen times as long for a single row.
 
     Args:
-        mask: of `stacked_mask`, or None where every row sees all.
+        mask: of `additive_mask`, or None where every row sees all.
     """
     kv_heads, (heads, n, dim) = len(k), q.shape
-    rows = q.reshape(1, kv_heads, heads // kv_heads * n, dim)
-    out = F.scaled_dot_product_attention(rows, k[None], v[None], attn_mask=mask)
-    return out.reshape(heads, n, dim)
+    shared = heads // kv_heads
+    if mask is not None and len(mask) == n:
+        rows, shape = q.reshape(kv_heads, shared, n, dim), (kv_heads, shared, -1, dim)
+        keys, values = k[:, None].expand(shape), v[:, None].expand(shape)
+    else:
+        rows, keys, values = q.reshape(1, kv_heads, shared * n, dim), k[None], v[None]
+    return F.scaled_dot_product_attention(rows, keys, values, attn_mask=mask).reshape(heads, n, dim)
 
 
-def stacked_mask(visible: Tensor, shared: int, dtype: torch.dtype) -> Tensor:
+def additive_mask(visible: Tensor, shared: int, dtype: torch.dtype) -> Tensor:
     """What `grouped_attention` adds to its products where `shared` query heads share one of keys: 0 where `visible`
-    (n, m) is true and minus infinity elsewhere, (shared * n, m)."""
+    (n, m) is true and minus infinity elsewhere. (shared * n, m), or (n, m) where that would be large: a photo of
+    16,384 tokens would need gigabytes, and rows stacked are quicker for few of them only."""
     mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(~visible, -torch.inf)
-    return mask.repeat(shared, 1)
+    return mask.repeat(shared, 1) if shared * mask.numel() <= STACKED else mask

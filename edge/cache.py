@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from edge.attention import LayerAttention, grouped_attention, stacked_mask
+from edge.attention import LayerAttention, additive_mask, grouped_attention
 
 
 class KVCache:
@@ -63,7 +63,7 @@ class KVCache:
         if n == 1:
             return None
         visible = torch.ones(n, end, dtype=torch.bool, device=self.kv.device).tril(end - n)
-        return stacked_mask(visible, heads // self.kv.shape[2], self.kv.dtype)
+        return additive_mask(visible, heads // self.kv.shape[2], self.kv.dtype)
 
     def _memory(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device | str) -> Tensor:
         return torch.empty(shape, dtype=dtype, device=device)
@@ -104,7 +104,7 @@ class StaticKVCache(KVCache):
         device = self.kv.device
         rows = self.filled + torch.arange(n, device=device)
         visible = torch.arange(self.capacity, device=device) <= rows[:, None]
-        return _StaticView(self.kv, rows, stacked_mask(visible, heads // self.kv.shape[2], self.kv.dtype))
+        return _StaticView(self.kv, rows, additive_mask(visible, heads // self.kv.shape[2], self.kv.dtype))
 
     def _memory(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device | str) -> Tensor:
         return torch.zeros(shape, dtype=dtype, device=device)  # what is masked is still multiplied, and must be finite

@@ -37,6 +37,14 @@ def find_model(name: str) -> Path:
     )
 
 
+def model_path(name: str) -> Path:
+    """The folder of a model's files, without fetching one that is not here yet."""
+    if name == "pocket":
+        return POCKET
+    folder = Path(name).expanduser()
+    return folder if folder.exists() else Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
+
+
 def _fetch(name: str, folder: Path) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=NEEDED_FILES))
@@ -45,10 +53,9 @@ def _fetch(name: str, folder: Path) -> Path:
     except RepositoryNotFoundError:
         raise ModelNotFound(f"The hub has no repository {name!r} that you may read.") from None
     except (LocalEntryNotFoundError, ConnectionError):
-        cached = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
         raise ModelNotFound(
             f"{name} could not be fetched: the hub is out of reach. Looked for the folder {folder.absolute()} and for "
-            f"an earlier download in {cached}. Copy the model to one of them, or connect and try again."
+            f"an earlier download in {model_path(name)}. Copy the model to one of them, or connect and try again."
         ) from None
     except Exception as error:  # a download can fail in as many ways as the libraries below it know
         raise ModelNotFound(f"{name} could not be fetched: {type(error).__name__}: {error}") from error

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge.calibration.prompts import CalibrationPrompt
+from edge.errors import WrongArchitecture
 from edge.models import architecture
 from edge.models.qwen2_vl.config import Config
 from edge.models.qwen2_vl.language import Layer
@@ -47,9 +48,10 @@ class CalibrationSetup:
         cls, device: str, config: architecture.Config, prompts: Sequence[CalibrationPrompt], read: ReadTensor
     ) -> Self:
         """On a device by its name, or "auto", and in the numbers that the model would be run with there. Raises
-        DeviceUnusable."""
+        DeviceUnusable, and WrongArchitecture for a family whose blocks are not known here."""
+        if not isinstance(config, Config):
+            raise WrongArchitecture("Calibration knows the blocks of Qwen2-VL alone. Choose a method without it: rtn.")
         chosen = choose_device(device)
-        assert isinstance(config, Config)  # the only family whose blocks are known here
         return cls(config, prompts, read, chosen, choose_dtype("auto", config, chosen))
 
     def load(self, make: Callable[[], nn.Module], name: str) -> nn.Module:

@@ -50,8 +50,9 @@ def profile(
 ) -> None:
     """Measure where a frame's time and memory go on this device, and how far that is from what it could give."""
     from edge import threads as computing
-    from edge.commands.outputs import check_outputs, model_path
+    from edge.commands.outputs import check_outputs
     from edge.commands.profile import check_fit, make_target, read_report
+    from edge.hub import model_path
     from edge.profiling.pipeline_steps import ProfileSettings
 
     if compare is not None:

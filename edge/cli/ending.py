@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import signal
 import sys
 import threading
@@ -16,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from edge.cli.terminal import INTERRUPTED, OUT_OF_MEMORY, UsageError, complain, exit_code, write_out
+from edge.cli.terminal import INTERRUPTED, OUT_OF_MEMORY, UsageError, complain, discard_output, exit_code, write_out
 from edge.errors import EdgeError, OutputUnwritable, is_out_of_memory
 from quantize.errors import QuantizeError
 from stream.errors import StreamError
@@ -73,7 +72,7 @@ def ended_in_one_line() -> Iterator[None]:
 
 def _end(error: Exception) -> None:
     if isinstance(error, OSError) and error.errno in NO_ROOM:
-        _discard_output()
+        discard_output()
         error = OutputUnwritable(f"{error.strerror}. What was asked for is not complete; write it somewhere else.")
     if isinstance(error, EXPECTED):
         complain(error)
@@ -82,12 +81,6 @@ def _end(error: Exception) -> None:
         complain(error)
         sys.exit(OUT_OF_MEMORY)
     raise error
-
-
-def _discard_output() -> None:
-    """What standard output still holds cannot be written, and must not be tried again when Python ends."""
-    with open(os.devnull, "w") as nothing:
-        os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def escape_what_cannot_be_shown() -> None:

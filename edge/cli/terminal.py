@@ -102,11 +102,15 @@ def write_out(line: str = "") -> None:
     try:
         print(line, end="\n" if line else "", flush=True)
     except OSError as error:
-        # What is still buffered would fail once more when Python ends, and be complained about.
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        discard_output()
         if not isinstance(error, BrokenPipeError):
             raise EventsLost(f"standard output cannot be written to ({error.strerror}).") from None
+
+
+def discard_output() -> None:
+    """From here on answers go nowhere: what is still buffered would fail once more when Python ends."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def print_json(value: object) -> None:

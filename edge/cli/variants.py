@@ -37,9 +37,9 @@ def quantize(
     """Write an INT4 or INT8 variant of a model. A run that was stopped goes on where it was."""
     from edge.commands.error_picture import draw_errors
     from edge.commands.inspect import inspect_folder
-    from edge.commands.outputs import check_outputs, model_path, variant_outputs
+    from edge.commands.outputs import check_outputs, variant_outputs
     from edge.commands.quantize import QuantizeOptions, quantize_model
-    from edge.hub import find_model
+    from edge.hub import find_model, model_path
 
     options = {} if act_order else {"act_order": False}
     formats = tuple(name.strip() for name in format.split(","))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from edge.cli.options import (
@@ -28,7 +27,17 @@ from edge.cli.options import (
     Threads,
     open_address,
 )
-from edge.cli.terminal import DEMO_FAILED, complain, exit_code, load, notes, options_checked, print_json, tell
+from edge.cli.terminal import (
+    DEMO_FAILED,
+    complain,
+    discard_output,
+    exit_code,
+    load,
+    notes,
+    options_checked,
+    print_json,
+    tell,
+)
 from edge.errors import EdgeError, EventsLost
 from edge.media.limits import DEFAULT_MAX_PIXELS
 from stream.errors import StreamError
@@ -66,8 +75,9 @@ def watch(
     as_json: AsJson = False,
 ) -> None:
     """Watch a source and tell what is there: descriptions, boxes, yes or no; each with its age."""
-    from edge.commands.outputs import check_outputs, model_path, source_path
+    from edge.commands.outputs import check_outputs, source_path
     from edge.commands.watch import WatchOptions, make_other_sinks, make_session, make_sinks, make_tasks
+    from edge.hub import model_path
 
     with options_checked():
         tasks = make_tasks(describe, ground, ask, task)
@@ -135,7 +145,8 @@ def demo(
 ) -> None:
     """Serve a drawn scene as an RTSP camera on loopback, watch it, and hold the answers against the truth."""
     from edge.commands.demo import demo_files, run_demo
-    from edge.commands.outputs import check_outputs, model_path
+    from edge.commands.outputs import check_outputs
+    from edge.hub import model_path
 
     check_outputs(demo_files(folder), {"the model": model_path(model)})
     engine = load(model, device, dtype, runner, threads)
@@ -171,13 +182,19 @@ class Ticker:
 
 
 def _print_answer(answer: Answer) -> None:
-    console = Console(highlight=False)
-    console.print(printable(answer.file), style="bold", markup=False)
-    for piece in answer:
-        console.print(piece, end="", markup=False, soft_wrap=True)
-    console.print()
-    for line in answer.box_lines():
-        console.print(f"  {line}", style="green", markup=False)
+    from stream.sinks.stdout import PipeConsole
+
+    console = PipeConsole(highlight=False)
+    try:
+        console.print(printable(answer.file), style="bold", markup=False)
+        for piece in answer:
+            console.print(piece, end="", markup=False, soft_wrap=True)
+        console.print()
+        for line in answer.box_lines():
+            console.print(f"  {line}", style="green", markup=False)
+    except BrokenPipeError:  # whoever read it has had enough, as `head` has
+        discard_output()
+        return
     notes.print(f"  {answer.cost()}", style="dim", markup=False)
 
 

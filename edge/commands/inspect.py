@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from edge.commands.watch import WatchOptions
 from edge.media.limits import Limits
-from edge.models.architecture import Config, parameter_shapes, read_config
+from edge.models.architecture import Config, costs_of, parameter_shapes, read_config
 from edge.models.costs import is_second_embedding
 from quantize.checkpoint import Checkpoint, Stored
 from quantize.errors import QuantizeError
@@ -42,7 +43,7 @@ class StorageRow:
 class Inspection:
     rows: tuple[StorageRow, ...]
     weights: int  # bytes
-    cache: int  # bytes of keys and values for WINDOW groups of the largest pictures and TEXT tokens
+    cache: int  # bytes of keys and values for WINDOW groups of the pictures that are usual and TEXT tokens
     limits: Limits
     manifest: Manifest | None
 
@@ -86,9 +87,12 @@ def inspect_folder(folder: Path) -> Inspection:
         layers[layer][suffix] = stored
     shapes, manifest = _shapes(config), _manifest(folder)
     said = {} if manifest is None else manifest.layers  # whether zeros are all the middle cannot be told from shapes
+    counts: Counter[str] = Counter()
+    for name, shape in shapes.items():
+        counts[name.rpartition(".")[0]] += math.prod(shape)
     found: defaultdict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for layer, parts in layers.items():
-        count = sum(_count(shape) for name, shape in shapes.items() if name.rpartition(".")[0] == layer)
+        count = counts[layer]
         nbytes = sum(stored.nbytes for stored in parts.values())
         how = _how(parts, shapes.get(f"{layer}.weight"), form, [*filter(None, [said.get(layer)]), *_variants()])
         found[_part(layer), how].append((count, nbytes))
@@ -142,18 +146,10 @@ def _part(layer: str) -> str:
     return "language model"
 
 
-def _count(shape: tuple[int, ...]) -> int:
-    count = 1
-    for length in shape:
-        count *= length
-    return count
-
-
 def _cache_bytes(config: Config) -> int:
     """Keys and values in 16 bits."""
-    layers, kv_heads, head_dim = config.cache_shape
     tokens = WINDOW * WatchOptions().max_pixels // config.cell**2 + TEXT
-    return 2 * 2 * layers * kv_heads * head_dim * tokens
+    return costs_of(config).kv_bytes_per_token * tokens
 
 
 def _manifest(folder: Path) -> Manifest | None:

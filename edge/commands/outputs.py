@@ -12,10 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 
-from huggingface_hub import constants
-
 from edge.errors import OutputRefused
-from edge.hub import POCKET
 from stream.errors import StreamError
 from stream.sources.address import parse
 
@@ -43,14 +40,6 @@ def source_path(address: str) -> Path | None:
     except StreamError:
         return None  # opening it will say what is wrong
     return Path(where.target) if where.scheme in ("file", "folder") else None
-
-
-def model_path(name: str) -> Path:
-    """The folder of a model's files, without fetching one that is not here yet."""
-    if name == "pocket":
-        return POCKET
-    folder = Path(name).expanduser()
-    return folder if folder.exists() else Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
 
 
 def variant_outputs(out: Path, folders: Iterable[Path]) -> dict[str, Path]:

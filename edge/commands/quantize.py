@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,10 @@ from quantize.errors import AlreadyQuantized, BadPlan
 from quantize.export import ExportPlan
 from quantize.layer_names import official_name
 from quantize.manifest import Calibration, Manifest, hash_files
-from quantize.methods import Method, find_method, is_calibrated
+from quantize.methods import Method, Traits, find_method, traits_of
 from quantize.plan import Plan, make_plan
 from quantize.progress import Progress
 from quantize.variant import Variant
-
-ASYMMETRIC = {"awq", "hqq"}  # methods that choose a zero point for each group, and gain by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,12 @@ class QuantizeOptions:
         group = self.group or ("channel" if bits == 8 else "128")
         if group != "channel" and not group.isdecimal():
             raise BadPlan(f"groups of {group!r}; choose 32, 64, 128 or channel.")
-        return Variant(bits, None if group == "channel" else int(group), self.method not in ASYMMETRIC)
+        return Variant(bits, None if group == "channel" else int(group), not self.traits.chooses_zeros)
+
+    @property
+    def traits(self) -> Traits:
+        """Of the method. Raises BadPlan."""
+        return traits_of(find_method(self.method))
 
     def folders(self, out: Path) -> dict[str, Path]:
         """Where each format goes: to `out`, or with several of them beside it."""
@@ -69,7 +73,7 @@ class QuantizeOptions:
     def resolve_method(self) -> Method:
         """The method with its options. Raises BadPlan."""
         method = find_method(self.method)
-        if "act_order" in self.method_options and method is not find_method("gptq"):
+        if "act_order" in self.method_options and "act_order" not in signature(method).parameters:
             raise BadPlan(f"{self.method} has no order of columns to choose; --no-act-order is an option of gptq.")
         return partial(method, **self.method_options)
 
@@ -93,7 +97,7 @@ def quantize_model(
     with ExitStack() as stack:
         unfinished = {format: stack.enter_context(atomic_folder(path)) for format, path in folders.items()}
         quantizer = DataFreeQuantizer(method)
-        if is_calibrated(find_method(options.method)):
+        if options.traits.needs_statistics:
             store = out.with_name(f"{out.name}.calibration")
             quantizer = _calibrate(source, plan, options, store, device, progress)
         for format, export in exports.items():
@@ -146,8 +150,8 @@ def _calibrate(
     }  # fmt: skip
     store = CalibrationStore(store_folder, settings)
     runners, patches = make_block_runners(setup, list(names))
-    fold = find_method(options.method) is find_method("awq")
-    calibrate(runners, patches, plan, options.resolve_method(), store, fold=fold, progress=progress)
+    method, fold = options.resolve_method(), options.traits.scales_inputs
+    calibrate(runners, patches, plan, method, store, fold=fold, progress=progress)
     return CalibratedQuantizer(store, seen)
 
 

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -29,6 +30,7 @@ def fetch(url: str, access: Access, *, transport: httpx.BaseTransport | None = N
     Limits for single reads do not limit a server that sends a byte now and then, nor a slow name server: the
     download runs in a thread of its own, and whoever waits for it gives up in time.
     """
+    access = replace(access, fetch_seconds=min(access.fetch_seconds, access.decode_seconds))
     deadline, lines = time.monotonic() + access.fetch_seconds, _Lines()
 
     def download() -> Generator[bytes]:

@@ -1,6 +1,7 @@
 """What the rest of the project may ask of a family of models: how its prompts lie, and how large pictures may be.
 
-A family is a folder beside this file and one line in `FAMILIES`. Nothing outside that folder knows its constants.
+A family is a folder beside this file and one line in `FAMILIES`. Nothing outside that folder knows its constants,
+except what quantizes: edge/calibration and quantize know the blocks and layers of Qwen2-VL alone.
 Imports no torch: prompts, positions and windows must work over runners that have none.
 """
 

@@ -3,13 +3,14 @@
     method(weight, variant, statistics=None, **options) -> QuantizedWeight
 
 A method is a pure function: the same inputs give the same numbers, and no input changes. It knows no layer's name, no
-file format and no kernel. `weight` is (n, k) of any floating type and finite. A method that needs statistics is marked
-`@needs_statistics`, so that whoever calls it gathers them first, and raises ValueError without them.
+file format and no kernel. `weight` is (n, k) of any floating type and finite. What whoever calls it must know is said
+by `@traits`: a method that needs statistics has them gathered first, and raises ValueError without them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
@@ -35,17 +36,29 @@ class Method(Protocol):
     def __call__(self, weight: Tensor, variant: Variant, statistics: Statistics | None = None) -> QuantizedWeight: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    needs_statistics: bool = False  # of the layer's inputs
+    chooses_zeros: bool = False  # gains by a zero point for each group: without one, numbers lie around 0
+    scales_inputs: bool = False  # takes weights whose large inputs were divided where they are made
+
+
 def find_method(name: str) -> Method:
     """By its name in `METHODS`, or "your.package:your_method". Raises BadPlan."""
     method: Method = resolve(name, METHODS, "method", BadPlan)
     return method
 
 
-def needs_statistics(method: Function) -> Function:
-    """Marks a method that cannot do without statistics of the layer's inputs."""
-    vars(method)["is_calibrated"] = True
-    return method
+def traits(**said: bool) -> Callable[[Function], Function]:
+    """Marks a method with fields of `Traits`."""
+
+    def mark(method: Function) -> Function:
+        vars(method)["traits"] = Traits(**said)
+        return method
+
+    return mark
 
 
-def is_calibrated(method: Method) -> bool:
-    return getattr(method, "is_calibrated", False)
+def traits_of(method: Method) -> Traits:
+    found: Traits = getattr(method, "traits", Traits())
+    return found

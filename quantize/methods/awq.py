@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from quantize.methods import needs_statistics
+from quantize.methods import traits
 from quantize.methods.grid import ErrorMeasure
 from quantize.methods.inputs import required
 from quantize.methods.rtn import round_to_nearest
@@ -28,7 +28,7 @@ ALPHAS = tuple(step / 20 for step in range(20))
 SAMPLE = 512  # rows of a matrix that a search looks at, evenly spaced: rows are many and alike
 
 
-@needs_statistics
+@traits(needs_statistics=True, chooses_zeros=True, scales_inputs=True)
 def awq(
     weight: Tensor, variant: Variant, statistics: Statistics | None = None, *, clip: bool = True
 ) -> QuantizedWeight:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from quantize.errors import NotDefinite
-from quantize.methods import needs_statistics
+from quantize.methods import traits
 from quantize.methods.grid import Grid, fit, squared_errors
 from quantize.methods.inputs import by_rows, required
 from quantize.quantized_weight import QuantizedWeight
@@ -30,7 +30,7 @@ COLUMNS_AT_A_TIME = 128  # columns whose feedback from everything before them is
 MOST_DAMPING = 1.0
 
 
-@needs_statistics
+@traits(needs_statistics=True)
 def gptq(
     weight: Tensor,
     variant: Variant,

@@ -31,6 +31,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from quantize.methods import traits
 from quantize.methods.grid import Grid, fit, plain_grid, round_to_float16, squared_errors
 from quantize.methods.inputs import by_rows
 from quantize.quantized_weight import QuantizedWeight
@@ -42,6 +43,7 @@ ROUNDS = 10  # the authors take 20: a little less of what is minimized, a little
 BETA, BETA_GROWTH = 10.0, 1.01  # the authors' values; errors are measured in steps of the grid, whatever their size
 
 
+@traits(chooses_zeros=True)
 def hqq(weight: Tensor, variant: Variant, statistics: Statistics | None = None) -> QuantizedWeight:
     """Half-quadratic quantization; statistics are not looked at. Raises DoesNotDivide."""
     groups = variant.num_groups(weight.shape[1])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from edge.attention import attention_over, grouped_attention
+from edge.attention import additive_mask, attention_over, grouped_attention
 from edge.cache import KVCache, StaticKVCache
 
 LAYERS, KV_HEADS, HEADS, DIM, CAPACITY = 2, 2, 6, 8, 24
@@ -43,6 +43,19 @@ def test_grouped_attention_is_that_of_pytorch() -> None:
     q, k, v = (x[0] for x in rows(5, 0))
     expected = F.scaled_dot_product_attention(q[None], k[None], v[None], enable_gqa=True)[0]
     assert torch.allclose(grouped_attention(q, k, v, None), expected, atol=1e-12)
+
+
+def test_a_large_mask_is_not_repeated_and_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, k, v = (x[0] for x in rows(5, 0))
+    visible = torch.ones(5, 5, dtype=torch.bool).tril()
+    small = additive_mask(visible, HEADS // KV_HEADS, torch.float64)
+    monkeypatch.setattr("edge.attention.STACKED", 1)
+    large = additive_mask(visible, HEADS // KV_HEADS, torch.float64)
+
+    assert (len(small), len(large)) == (5 * HEADS // KV_HEADS, 5)
+    expected = F.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True, enable_gqa=True)[0]
+    for mask in (small, large):
+        assert torch.allclose(grouped_attention(q, k, v, mask), expected, atol=1e-12)
 
 
 @settings(max_examples=30, deadline=None)

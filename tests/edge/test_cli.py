@@ -216,6 +216,20 @@ def test_a_reader_that_has_had_enough_ends_a_watch_quietly(option: str) -> None:
     assert "Traceback" not in complaints and "ignored" not in complaints
 
 
+def test_describing_goes_on_when_nobody_reads_any_more(clip: Path) -> None:
+    words = ["describe", str(clip), str(clip), "--max-tokens", "4"]
+    with subprocess.Popen(
+        [sys.executable, "-c", "from edge.__main__ import main; main()", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as describing:  # fmt: skip
+        assert describing.stdout is not None and describing.stderr is not None
+        describing.stdout.close()
+        complaints = describing.stderr.read()
+
+    assert describing.returncode == 0
+    assert "Traceback" not in complaints and "ignored" not in complaints
+
+
 def test_answers_that_cannot_be_written_are_no_success(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -99,12 +99,13 @@ def test_a_tied_head_that_is_stored_by_itself_is_shown_and_takes_no_memory(tiny:
     assert twice.weights == once.weights
 
 
-def test_a_method_given_by_its_path_is_calibrated_where_it_needs_statistics(tiny: Path, tmp_path: Path) -> None:
+def test_a_method_given_by_its_path_is_treated_as_by_its_name(tiny: Path, tmp_path: Path) -> None:
     by_name, by_path = (
         make(tiny, tmp_path / str(n), method=method, preset="official")
         for n, method in enumerate(("awq", "quantize.methods.awq:awq"))
     )
     assert by_path.calibration == by_name.calibration is not None
+    assert by_path.layers == by_name.layers and by_path.errors == by_name.errors
 
 
 @pytest.mark.parametrize("preset", ["official", "edge", "int8"])

@@ -10,6 +10,7 @@ from edge.cache import KVCache
 from edge.calibration.block_runners import CalibrationSetup, make_block_runners
 from edge.calibration.prompts import CalibrationExample, CalibrationPrompt, PromptBuilder
 from edge.engine.tokenizer import Tokenizer
+from edge.errors import WrongArchitecture
 from edge.hub import POCKET
 from edge.models.architecture import read_config
 from edge.models.weights import load_model
@@ -56,3 +57,8 @@ def test_every_linear_layer_but_the_head_is_on_the_way(prompt: CalibrationPrompt
     }
     assert matrices - passed == {"model.embed_tokens"}
     assert passed <= matrices
+
+
+def test_blocks_of_another_family_are_refused_by_name() -> None:
+    with pytest.raises(WrongArchitecture, match="rtn"):
+        CalibrationSetup.on("cpu", object(), [], Checkpoint(POCKET).tensor)  # type: ignore[arg-type]

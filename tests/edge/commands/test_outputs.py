@@ -10,9 +10,9 @@ import pytest
 from edge_command import run
 
 from edge.cli.terminal import USAGE
-from edge.commands.outputs import check_outputs, model_path, source_path, variant_outputs
+from edge.commands.outputs import check_outputs, source_path, variant_outputs
 from edge.errors import OutputRefused
-from edge.hub import POCKET
+from edge.hub import POCKET, model_path
 
 
 @pytest.fixture

@@ -67,9 +67,10 @@ def test_a_failed_download_is_named_without_secrets(name: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_a_slow_download_ends() -> None:
+@pytest.mark.parametrize("limit", ["fetch_seconds", "decode_seconds"])
+def test_a_slow_download_ends(limit: str) -> None:
     with pytest.raises(BadMessage, match="slow"):
-        fetch(lambda request: httpx.Response(200, content=b"a"), fetch_seconds=-1)
+        fetch(lambda request: httpx.Response(200, content=b"a"), **{limit: -1})
 
 
 @pytest.mark.parametrize("url", ["http://", "http://host:port/"])
