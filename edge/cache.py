@@ -1,8 +1,8 @@
 """Keys and values of one sequence, preallocated; cropping moves a number, not memory.
 
 Two kinds with the same content: `KVCache` knows its length on the host and looks at no more than is filled;
-`StaticKVCache` knows it on the device as well and always looks at its whole capacity behind a mask, so that every step
-has the same shapes and addresses and can be captured as a graph.
+`StaticKVCache` knows it on the device as well, where few new rows look for it: each such step has the same shapes and
+addresses and can be captured as a graph.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 
 from edge.attention import LayerAttention, additive_mask, grouped_attention
+from edge.operations import is_fused
+
+STEP_ROWS = 16  # of a step whose shapes may not depend on the cache's length
 
 
 class KVCache:
@@ -41,8 +44,8 @@ class KVCache:
 
     def copy(self) -> KVCache:
         """An independent cache of the same capacity with the same content."""
-        _, layers, kv_heads, capacity, head_dim = self.kv.shape
-        twin = type(self)((layers, kv_heads, head_dim), capacity, self.kv.dtype, self.kv.device)
+        _, layers, kv_heads, _, head_dim = self.kv.shape
+        twin = type(self)((layers, kv_heads, head_dim), self.capacity, self.kv.dtype, self.kv.device)
         twin.kv[..., : self.length, :] = self.kv[..., : self.length, :]
         twin.advance(self.length)
         return twin
@@ -84,13 +87,18 @@ class _FilledView:
 
 
 class StaticKVCache(KVCache):
-    """`filled` is its length on the device: a step reads it there, and no shape depends on it."""
+    """`filled` is its length on the device: a step of at most `STEP_ROWS` rows reads it there, and no shape depends on
+    it. So many rows more than asked for have room, so that a step may bring some that mean nothing."""
 
     def __init__(
         self, shape: tuple[int, int, int], capacity: int, dtype: torch.dtype, device: torch.device | str
     ) -> None:
-        super().__init__(shape, capacity, dtype, device)
+        super().__init__(shape, capacity + STEP_ROWS, dtype, device)
         self.filled = torch.zeros((), dtype=torch.int64, device=device)
+
+    @property
+    def capacity(self) -> int:
+        return super().capacity - STEP_ROWS
 
     def crop(self, length: int) -> None:
         super().crop(length)
@@ -100,10 +108,18 @@ class StaticKVCache(KVCache):
         super().advance(n)
         self.filled += n
 
+    def follow(self, n: int) -> None:
+        """The device has advanced by itself, in a graph."""
+        super().advance(n)
+
     def view(self, n: int, heads: int) -> LayerAttention:
+        if n > STEP_ROWS:
+            return super().view(n, heads)
+        if is_fused(self.kv):
+            return _FusedView(self.kv, self.filled)
         device = self.kv.device
         rows = self.filled + torch.arange(n, device=device)
-        visible = torch.arange(self.capacity, device=device) <= rows[:, None]
+        visible = torch.arange(self.kv.shape[3], device=device) <= rows[:, None]
         return _StaticView(self.kv, rows, additive_mask(visible, heads // self.kv.shape[2], self.kv.dtype))
 
     def _memory(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device | str) -> Tensor:
@@ -121,3 +137,15 @@ class _StaticView:
         keys.index_copy_(1, self.rows, k)
         values.index_copy_(1, self.rows, v)
         return grouped_attention(q, keys, values, self.mask)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _FusedView:
+    kv: Tensor
+    filled: Tensor
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        from edge.kernels.triton import attention, elementwise
+
+        elementwise.store(k, v, self.kv[:, layer], self.filled)
+        return attention.attend(q.contiguous(), *self.kv[:, layer], self.filled).transpose(0, 1)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge.cache import KVCache
+from edge.cache import STEP_ROWS, KVCache, StaticKVCache
 from edge.errors import ModelUnreadable
 from edge.hub import POCKET
 from edge.models.architecture import (
@@ -36,6 +36,7 @@ from edge.models.quantized import held_bytes, stored_as
 from edge.models.random import random_model, random_plan
 from edge.models.weights import load_model
 from edge.runners import Extension, Facts, Prediction, Preview, Runner
+from edge.runners.captured import EncoderReplays, StepReplays
 from edge.runners.device_policy import asked_dtype, choose_device, choose_dtype
 from quantize.checkpoint import Checkpoint
 
@@ -49,12 +50,14 @@ class PyTorchEmbeddings:
 class PyTorchPrediction:
     """Logits stay on the device until somebody asks for them."""
 
-    def __init__(self, logits: Tensor) -> None:
+    def __init__(self, logits: Tensor, best: Tensor | None = None) -> None:
         self._logits = logits  # (rows, vocab)
+        self._best = best  # (rows,), where they are known already
 
     @cached_property
     def best(self) -> Tokens:
-        tokens: Tokens = self._logits.argmax(-1).cpu().numpy()
+        best = self._logits.argmax(-1) if self._best is None else self._best
+        tokens: Tokens = best.cpu().numpy()
         return tokens
 
     def logits(self) -> NDArray[np.float32]:
@@ -65,14 +68,20 @@ class PyTorchPrediction:
 class PyTorchRunner(Runner):
     """
     Args:
-        cache_class: `StaticKVCache` where steps are to be captured.
+        cache_class: `StaticKVCache` for steps whose shapes never change, which a CUDA device captures as graphs; by
+            default there alone.
     """
 
-    def __init__(self, model: Network, config: Config, facts: Facts, cache_class: type[KVCache] = KVCache) -> None:
+    def __init__(
+        self, model: Network, config: Config, facts: Facts, cache_class: type[KVCache] | None = None
+    ) -> None:
         self.model, self.config, self.facts = model, config, facts
         norm = _norm(model)
         self.device, self.dtype = norm.device, norm.dtype
-        self._cache_class = cache_class
+        is_cuda = self.device.type == "cuda"
+        self._cache_class = cache_class or (StaticKVCache if is_cuda else KVCache)
+        self._step = StepReplays(model, is_cuda)
+        self._encode = EncoderReplays(model, self.device, is_cuda)
         self._lock = threading.RLock()
 
     @classmethod
@@ -160,7 +169,7 @@ class PyTorchRunner(Runner):
         if height % cell or width % cell:
             raise ValueError(f"frames of {width}x{height} pixels; both sides must be multiples of {cell}")
         with self._lock:
-            embeddings = self.model.encode(torch.from_numpy(frames).to(self.device)[None])[0]
+            embeddings = self._encode(frames)
         return PyTorchEmbeddings(embeddings, (height // cell, width // cell))
 
     def cache(self, capacity: int) -> KVCache:
@@ -169,14 +178,20 @@ class PyTorchRunner(Runner):
     @torch.inference_mode()
     def extend_batch(self, batch: Sequence[Extension]) -> list[Prediction]:
         with self._lock:
-            new = [self._embed(part) for part in batch]
-            sequences = [(cast(KVCache, part.cache), len(x)) for part, x in zip(batch, new, strict=True)]
+            sequences = [(cast(KVCache, part.cache), part.positions.shape[1]) for part in batch]
             for cache, n in sequences:
                 if cache.length + n > cache.capacity:
                     raise ValueError(f"{n} tokens do not fit: {cache.length} of {cache.capacity} are taken")
+            if len(batch) == 1 and _is_step(batch[0]):
+                return [self._predict_step(batch[0])]
+            new = [self._embed(part) for part in batch]
             positions = torch.from_numpy(np.concatenate([part.positions for part in batch], axis=1))
             hidden = self.model.extend(sequences, torch.cat(new), positions.to(self.device))
             return self._predict(hidden, [n for _, n in sequences], [part.rows for part in batch])
+
+    def _predict_step(self, part: Extension) -> Prediction:
+        cache, tokens = cast(StaticKVCache, part.cache), cast(Tokens, part.inputs)
+        return PyTorchPrediction(*self._step(cache, tokens, part.positions, part.rows))
 
     def _embed(self, part: Extension) -> Tensor:
         if isinstance(part.inputs, PyTorchEmbeddings):
@@ -188,6 +203,12 @@ class PyTorchRunner(Runner):
         wanted = torch.cat([part[len(part) - n :] for part, n in zip(hidden.split(list(counts)), rows, strict=True)])
         logits = self.model.logits(wanted) if len(wanted) else hidden.new_empty(0, self.facts.vocab_size)
         return [PyTorchPrediction(part) for part in logits.split(list(rows))]
+
+
+def _is_step(part: Extension) -> bool:
+    """Few tokens of text, after which something is wanted."""
+    is_static = isinstance(part.cache, StaticKVCache) and isinstance(part.inputs, np.ndarray)
+    return is_static and part.rows > 0 and len(cast(Tokens, part.inputs)) <= STEP_ROWS
 
 
 def _norm(model: Network) -> Tensor:

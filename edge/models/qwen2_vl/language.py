@@ -7,12 +7,12 @@ masked batch when training.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge.attention import Attend
 from edge.models.qwen2_vl.config import LanguageConfig
-from edge.models.qwen2_vl.rope import language_angles, rotate
+from edge.models.qwen2_vl.rope import language_angles
+from edge.operations import rms_norm, rotate, swiglu
 
 FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
 """Projections of one input that loading makes into one, so that a step has fewer and larger products. Checkpoints,
@@ -61,29 +61,27 @@ class Attention(nn.Module):
         super().__init__()
         self.index = index
         self.head_dim = config.head_dim
+        self.num_heads, self.num_kv_heads = config.num_attention_heads, config.num_key_value_heads
         kv_width = config.num_key_value_heads * config.head_dim
         self.q_proj = nn.Linear(config.hidden_size, config.hidden_size)
         self.k_proj = nn.Linear(config.hidden_size, kv_width)
         self.v_proj = nn.Linear(config.hidden_size, kv_width)
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
         self.qkv_proj: nn.Module | None = None  # in the place of the three, once they are fused
-        self.widths = (config.hidden_size, kv_width, kv_width)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
-        q, k, v = map(self._heads, self._project(x))
-        out = attend(self.index, rotate(q, cos, sin), rotate(k, cos, sin), v)
+        heads = self._project(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (batch, heads, n, head_dim)
+        turned, v = heads.split((self.num_heads + self.num_kv_heads, self.num_kv_heads), dim=1)
+        q, k = rotate(turned, cos, sin).split((self.num_heads, self.num_kv_heads), dim=1)
+        out = attend(self.index, q, k, v)
         projected: Tensor = self.o_proj(out.transpose(1, 2).flatten(2))
         return projected
 
-    def _project(self, x: Tensor) -> tuple[Tensor, ...]:
+    def _project(self, x: Tensor) -> Tensor:
         if self.qkv_proj is None:
-            return self.q_proj(x), self.k_proj(x), self.v_proj(x)
+            return torch.cat([self.q_proj(x), self.k_proj(x), self.v_proj(x)], dim=-1)
         projected: Tensor = self.qkv_proj(x)
-        return tuple(projected.split(self.widths, dim=-1))
-
-    def _heads(self, x: Tensor) -> Tensor:
-        heads: Tensor = x.unflatten(-1, (-1, self.head_dim))
-        return heads.transpose(1, 2)  # (batch, heads, n, head_dim)
+        return projected
 
 
 class Mlp(nn.Module):
@@ -95,26 +93,21 @@ class Mlp(nn.Module):
         self.gate_up_proj: nn.Module | None = None  # in the place of the two, once they are fused
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = self._project(x)
-        out: Tensor = self.down_proj(F.silu(gate) * up)
+        out: Tensor = self.down_proj(swiglu(self._project(x)))
         return out
 
-    def _project(self, x: Tensor) -> tuple[Tensor, ...]:
+    def _project(self, x: Tensor) -> Tensor:
         if self.gate_up_proj is None:
-            return self.gate_proj(x), self.up_proj(x)
+            return torch.cat([self.gate_proj(x), self.up_proj(x)], dim=-1)
         projected: Tensor = self.gate_up_proj(x)
-        return tuple(projected.chunk(2, dim=-1))
+        return projected
 
 
 class RMSNorm(nn.Module):
-    """Scale to unit mean square, computed in at least float32: bfloat16 squares lose what matters."""
-
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
-        return self.weight * wide.to(x.dtype)
+        return rms_norm(x, self.weight, self.eps)

@@ -33,12 +33,6 @@ def vision_angles(rows: int, columns: int, merge: int, head_dim: int, device: to
     return _cos_sin(torch.cat([angles[0], angles[1]], dim=-1))
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (d, d + head_dim/2) of x (..., n, head_dim)."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
-
-
 def _frequencies(dim: int, theta: float, device: torch.device) -> Tensor:
     return 1.0 / theta ** (torch.arange(0, dim, 2, device=device, dtype=torch.float32) / dim)
 

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge.models.qwen2_vl.config import VisionConfig
-from edge.models.qwen2_vl.rope import rotate, vision_angles
+from edge.models.qwen2_vl.rope import vision_angles
+from edge.operations import rotate
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """q, k and v, (groups, heads, n, dim), to the same shape."""
