@@ -15,7 +15,7 @@ from torch import Tensor
 from edge.attention import LayerAttention, additive_mask, grouped_attention
 from edge.operations import is_fused
 
-STEP_ROWS = 16  # of a step whose shapes may not depend on the cache's length
+STEP_ROWS = 64  # of a step that may be filled up with rows that mean nothing
 
 
 class KVCache:
@@ -87,8 +87,8 @@ class _FilledView:
 
 
 class StaticKVCache(KVCache):
-    """`filled` is its length on the device: a step of at most `STEP_ROWS` rows reads it there, and no shape depends on
-    it. So many rows more than asked for have room, so that a step may bring some that mean nothing."""
+    """`filled` is its length on the device, where a step reads it: no shape depends on it. `STEP_ROWS` rows more than
+    asked for have room, so that a step may bring some that mean nothing."""
 
     def __init__(
         self, shape: tuple[int, int, int], capacity: int, dtype: torch.dtype, device: torch.device | str
@@ -113,10 +113,10 @@ class StaticKVCache(KVCache):
         super().advance(n)
 
     def view(self, n: int, heads: int) -> LayerAttention:
-        if n > STEP_ROWS:
-            return super().view(n, heads)
         if is_fused(self.kv):
             return _FusedView(self.kv, self.filled)
+        if n > STEP_ROWS:
+            return super().view(n, heads)
         device = self.kv.device
         rows = self.filled + torch.arange(n, device=device)
         visible = torch.arange(self.kv.shape[3], device=device) <= rows[:, None]

@@ -33,8 +33,9 @@ class Kernel(Protocol):
         """Memory held."""
         ...
 
-    def matmul(self, x: Tensor) -> Tensor:
-        """x (..., k), of the dtype it was prepared for, times the transposed matrix: (..., n)."""
+    def matmul(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        """x (..., k), of the dtype it was prepared for, times the transposed matrix: (..., n). `added` to that: a bias
+        (n,), or numbers of the result's shape."""
         ...
 
     def rows(self, indices: Tensor) -> Tensor:
@@ -44,6 +45,8 @@ class Kernel(Protocol):
 
 class KernelMaker(Protocol):
     """What `KERNELS` names."""
+
+    device: str | None  # the kind of device that it was made for, where "auto" asks for it; None: every kind
 
     @staticmethod
     def refusal(variant: Variant, shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> str | None:
@@ -68,6 +71,8 @@ def choose(name: str, variant: Variant, shape: tuple[int, int], dtype: torch.dty
     refusals: list[str] = []
     for candidate in wanted:
         maker: KernelMaker = resolve(candidate, KERNELS, "kernel", UnknownKernel)
+        if name == "auto" and maker.device not in (None, device.type):
+            continue
         refusal = maker.refusal(variant, shape, dtype, device)
         if refusal is None:
             return Choice(candidate, maker, " ".join(refusals))

@@ -35,6 +35,8 @@ ALIGNMENT = 64  # bytes; the int8 product ends the process when its input does n
 
 
 class Cpu:
+    device = "cpu"
+
     @staticmethod
     def refusal(variant: Variant, shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> str | None:
         if device.type != "cpu":
@@ -64,10 +66,11 @@ class PackedWeight(ABC):
     def nbytes(self) -> int:
         return sum(value.nbytes for value in vars(self).values() if isinstance(value, Tensor))
 
-    def matmul(self, x: Tensor) -> Tensor:
+    def matmul(self, x: Tensor, added: Tensor | None = None) -> Tensor:
         flat = x.reshape(-1, self.width)
         out = self._few(flat.contiguous()) if len(flat) <= self.few_rows else self._many(flat)
-        return out[:, : self.height].reshape(*x.shape[:-1], self.height)
+        out = out[:, : self.height].reshape(*x.shape[:-1], self.height)
+        return out if added is None else out + added
 
     def rows(self, indices: Tensor) -> Tensor:
         return self._rows(indices.flatten()).bfloat16().reshape(*indices.shape, self.width)

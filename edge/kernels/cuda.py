@@ -16,10 +16,13 @@ from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
 DTYPES = (torch.bfloat16, torch.float16)
+PORTION = 1 << 14  # rows packed at a time: their numbers take four bytes each meanwhile
 FEW_ROWS = 64  # up to here reading packed numbers again for every 16 rows is faster than unpacking them
 
 
 class Cuda:
+    device = "cuda"
+
     @staticmethod
     def refusal(variant: Variant, shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> str | None:
         if device.type != "cuda":
@@ -58,21 +61,21 @@ class CudaWeight:
         matrix = self._matrix
         return sum(part.nbytes for part in (matrix.words, matrix.scales, matrix.zeros) if part is not None)
 
-    def matmul(self, x: Tensor) -> Tensor:
+    def matmul(self, x: Tensor, added: Tensor | None = None) -> Tensor:
         from edge.kernels.triton.product import multiply, tiling_for
         from edge.kernels.triton.unpacking import unpack_rows
 
         flat = x.reshape(-1, self.width)
+        if added is not None and added.ndim > 1:
+            added = added.reshape(-1, self.height).contiguous()
         if len(flat) <= FEW_ROWS:
-            out = multiply(flat.contiguous(), self._matrix, None, tiling_for(self._matrix))
+            out = multiply(flat.contiguous(), self._matrix, added, tiling_for(self._matrix))
         else:
             out = F.linear(flat, unpack_rows(self._matrix, None, self.dtype))
+            out = out if added is None else out + added
         return out.reshape(*x.shape[:-1], self.height)
 
     def rows(self, indices: Tensor) -> Tensor:
         from edge.kernels.triton.unpacking import unpack_rows
 
         return unpack_rows(self._matrix, indices.flatten(), self.dtype).reshape(*indices.shape, self.width)
-
-
-PORTION = 1 << 14  # rows packed at a time: their numbers take four bytes each meanwhile

@@ -27,6 +27,8 @@ class Reference:
     from that in the last bit, as may any two ways to add up a product.
     """
 
+    device = None
+
     def __init__(self, weight: QuantizedWeight, dtype: torch.dtype) -> None:
         self.variant = weight.variant
         self.dtype = dtype
@@ -48,8 +50,9 @@ class Reference:
     def nbytes(self) -> int:
         return sum(tensor.nbytes for tensor in (self._packed, self._scales, self._zeros))
 
-    def matmul(self, x: Tensor) -> Tensor:
-        return torch.cat([x @ weight.T for weight in self._blocks()], dim=-1)
+    def matmul(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        out = torch.cat([x @ weight.T for weight in self._blocks()], dim=-1)
+        return out if added is None else out + added
 
     def rows(self, indices: Tensor) -> Tensor:
         return self._dequantize(indices.flatten()).reshape(*indices.shape, self.width)

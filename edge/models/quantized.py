@@ -19,8 +19,15 @@ class QuantLinear(nn.Module):
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.kernel.matmul(x)
-        return out if self.bias is None else out + self.bias
+        return self.kernel.matmul(x, self.bias)
+
+
+def add_projected(x: Tensor, layer: nn.Module, inputs: Tensor) -> Tensor:
+    """x + layer(inputs); a kernel may add up both at once."""
+    if isinstance(layer, QuantLinear) and layer.bias is None:
+        return layer.kernel.matmul(inputs, x)
+    projected: Tensor = layer(inputs)
+    return x + projected
 
 
 class QuantEmbedding(nn.Module):

@@ -1,4 +1,5 @@
-"""Steps that are captured as CUDA graphs: few tokens through the whole model, and a group through the vision tower.
+"""Steps that are captured as CUDA graphs: a few tokens or a group through the language model, and frames through the
+vision tower.
 
 A graph is replayed with one call, where launching its some four hundred programs one by one takes longer than they run.
 It always works on the same addresses: new numbers are copied to where it reads, and what it leaves is copied away. The
@@ -11,6 +12,7 @@ import logging
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,9 +23,12 @@ from edge.cache import STEP_ROWS, StaticKVCache
 from edge.models.architecture import Network
 from edge.models.family import Positions, Tokens
 
+Logits = tuple[Tensor, Tensor]
+"""Logits (rows, vocab), and the most probable token of each row (rows,)."""
+
 log = logging.getLogger(__name__)
 
-SIZES = (1, 4, 8, STEP_ROWS)  # rows of a step; other numbers are filled up with rows that mean nothing
+SIZES = (1, 4, 8, 16, 32, STEP_ROWS)  # rows of a step of text; other numbers are filled up with rows that mean nothing
 KEPT_SHAPES = 4  # of frames
 
 
@@ -65,50 +70,81 @@ class Replay:
         self._graph = graph
 
 
+@dataclass(frozen=True, slots=True)
+class StepShape:
+    """What must be the same for a step to be replayed."""
+
+    size: int  # rows, some of which may mean nothing
+    is_group: bool  # embeddings come from the vision tower, and not of tokens
+    wanted: str  # predictions after "none" of the rows, the "last" one that means something, or "all"
+
+
 class StepReplays:
-    """Few tokens of one sequence, by cache and number of rows."""
+    """A few tokens, or a group, behind one sequence; by cache and shape."""
 
-    def __init__(self, model: Network, is_captured: bool) -> None:
-        self._model, self._is_captured = model, is_captured
-        self._steps: weakref.WeakKeyDictionary[StaticKVCache, dict[int, _Step]] = weakref.WeakKeyDictionary()
+    def __init__(self, model: Network, vocab_size: int, is_captured: bool) -> None:
+        self._model, self._vocab_size, self._is_captured = model, vocab_size, is_captured
+        self._steps: weakref.WeakKeyDictionary[StaticKVCache, dict[StepShape, _Step]] = weakref.WeakKeyDictionary()
 
-    def __call__(self, cache: StaticKVCache, tokens: Tokens, positions: Positions, rows: int) -> tuple[Tensor, Tensor]:
-        """Appends at most `STEP_ROWS` tokens; logits (rows, vocab) and the best tokens (rows,) after the last ones."""
-        size = next(size for size in SIZES if size >= len(tokens))
+    def __call__(self, cache: StaticKVCache, inputs: Tokens | Tensor, positions: Positions, rows: int) -> Logits:
+        """Appends at most `STEP_ROWS` tokens, or embeddings (n, hidden); what follows after the last `rows` of them."""
+        shape = _shape(inputs, rows)
         steps = self._steps.setdefault(cache, {})
-        if size not in steps:
-            steps[size] = _Step(self._model, cache, size, self._is_captured)
-        logits, best = steps[size](cache, np.vstack([tokens, positions]))
-        return logits[-rows:].clone(), best[-rows:].clone()
+        if shape not in steps:
+            steps[shape] = _Step(self._model, cache, shape, inputs, self._is_captured)
+        logits, best = steps[shape](cache, inputs, positions)
+        if rows == 0:
+            return logits.new_empty(0, self._vocab_size), best
+        first = len(logits) - rows
+        return logits[first:].clone(), best[first:].clone()
 
 
 class _Step:
     """Holds its cache by a weak reference, since it lives as long as that does."""
 
-    def __init__(self, model: Network, cache: StaticKVCache, size: int, is_captured: bool) -> None:
-        self._inputs = torch.zeros(4, size, dtype=torch.int64, device=cache.kv.device)  # tokens, and their positions
-        self._size = size
-        tokens, positions = self._inputs[0], self._inputs[1:]
-        its_cache = weakref.ref(cache)
+    def __init__(
+        self, model: Network, cache: StaticKVCache, shape: StepShape, inputs: Tokens | Tensor, is_captured: bool
+    ) -> None:
+        self._shape = shape
+        # Row by row: tokens, their positions in three axes, and in the first column the last row that means something.
+        self._numbers = torch.zeros(5, shape.size, dtype=torch.int64, device=cache.kv.device)
+        self._embeddings = torch.empty_like(inputs) if isinstance(inputs, Tensor) else None
+        its_cache, length = weakref.ref(cache), cache.length
 
-        def work() -> tuple[Tensor, Tensor]:
+        def work() -> Logits:
             living = its_cache()
             assert living is not None
-            logits = model.logits(model.extend([(living, size)], model.embed(tokens), positions))
+            x = model.embed(self._numbers[0]) if self._embeddings is None else self._embeddings
+            hidden = model.extend([(living, shape.size)], x, self._numbers[1:4])
+            if shape.wanted == "none":
+                return hidden, self._numbers[0, :0]
+            logits = model.logits(hidden[self._numbers[4, :1]] if shape.wanted == "last" else hidden)
             return logits, logits.argmax(-1)
 
-        length = cache.length
         self._replay = Replay(work, is_captured)
         cache.crop(length)  # capturing has advanced it
 
-    def __call__(self, cache: StaticKVCache, inputs: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        n, length = inputs.shape[1], cache.length
-        self._inputs.copy_(torch.from_numpy(np.pad(inputs, ((0, 0), (0, self._size - n)), mode="edge")))
+    def __call__(self, cache: StaticKVCache, inputs: Tokens | Tensor, positions: Positions) -> Logits:
+        n, size, length = len(inputs), self._shape.size, cache.length
+        numbers = np.zeros((5, size), dtype=np.int64)
+        numbers[1:4] = np.pad(positions, ((0, 0), (0, size - n)), mode="edge")
+        numbers[4] = n - 1
+        if self._embeddings is None:
+            numbers[0, :n] = inputs
+        else:
+            self._embeddings.copy_(inputs)
+        self._numbers.copy_(torch.from_numpy(numbers))
         logits, best = self._replay()
-        cache.follow(length + self._size - cache.length)  # nothing where it was launched piece by piece
-        if n < self._size:
+        cache.follow(length + size - cache.length)  # nothing where it was launched piece by piece
+        if n < size:
             cache.crop(length + n)
-        return logits[:n], best[:n]
+        return (logits[:n], best[:n]) if self._shape.wanted == "all" else (logits, best)
+
+
+def _shape(inputs: Tokens | Tensor, rows: int) -> StepShape:
+    is_group = isinstance(inputs, Tensor)
+    size = len(inputs) if is_group else next(size for size in SIZES if size >= len(inputs))
+    return StepShape(size, is_group, "none" if rows == 0 else "last" if rows == 1 else "all")
 
 
 class EncoderReplays:

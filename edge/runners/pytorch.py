@@ -72,15 +72,13 @@ class PyTorchRunner(Runner):
             default there alone.
     """
 
-    def __init__(
-        self, model: Network, config: Config, facts: Facts, cache_class: type[KVCache] | None = None
-    ) -> None:
+    def __init__(self, model: Network, config: Config, facts: Facts, cache_class: type[KVCache] | None = None) -> None:
         self.model, self.config, self.facts = model, config, facts
         norm = _norm(model)
         self.device, self.dtype = norm.device, norm.dtype
         is_cuda = self.device.type == "cuda"
         self._cache_class = cache_class or (StaticKVCache if is_cuda else KVCache)
-        self._step = StepReplays(model, is_cuda)
+        self._step = StepReplays(model, facts.vocab_size, is_cuda)
         self._encode = EncoderReplays(model, self.device, is_cuda)
         self._lock = threading.RLock()
 
@@ -190,8 +188,8 @@ class PyTorchRunner(Runner):
             return self._predict(hidden, [n for _, n in sequences], [part.rows for part in batch])
 
     def _predict_step(self, part: Extension) -> Prediction:
-        cache, tokens = cast(StaticKVCache, part.cache), cast(Tokens, part.inputs)
-        return PyTorchPrediction(*self._step(cache, tokens, part.positions, part.rows))
+        inputs = part.inputs.tensor if isinstance(part.inputs, PyTorchEmbeddings) else cast(Tokens, part.inputs)
+        return PyTorchPrediction(*self._step(cast(StaticKVCache, part.cache), inputs, part.positions, part.rows))
 
     def _embed(self, part: Extension) -> Tensor:
         if isinstance(part.inputs, PyTorchEmbeddings):
@@ -206,9 +204,9 @@ class PyTorchRunner(Runner):
 
 
 def _is_step(part: Extension) -> bool:
-    """Few tokens of text, after which something is wanted."""
-    is_static = isinstance(part.cache, StaticKVCache) and isinstance(part.inputs, np.ndarray)
-    return is_static and part.rows > 0 and len(cast(Tokens, part.inputs)) <= STEP_ROWS
+    """A group, or a few tokens, of whose rows no more are wanted than are new."""
+    is_few = isinstance(part.inputs, PyTorchEmbeddings) or len(cast(Tokens, part.inputs)) <= STEP_ROWS
+    return isinstance(part.cache, StaticKVCache) and is_few and 0 < part.positions.shape[1] >= part.rows
 
 
 def _norm(model: Network) -> Tensor:

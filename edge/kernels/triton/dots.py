@@ -1,4 +1,4 @@
-"""Products of tiles. Triton's interpreter knows no bfloat16 there; widened first, its numbers have the same products."""
+"""Products of tiles. Triton's interpreter knows no bfloat16 there; widened, its numbers have the same products."""
 
 from __future__ import annotations
 

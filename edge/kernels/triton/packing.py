@@ -1,7 +1,7 @@
 """How quantized numbers lie on a CUDA device: words of 32 bits, a run of 32 words for a stretch of a row.
 
-A word holds eight numbers of four bits or four of eight. Number j of word w of a stretch is column 32 * j + w of it, so
-that all the numbers that one shift brings down are neighbours: their inputs are read in one go, and groups of 32, 64 and
+A word holds eight numbers of four bits or four of eight. Number j of word w of a stretch is column 32 * j + w of it:
+the numbers at one place of all words are neighbours, so that their inputs are read in one go, and groups of 32, 64 and
 128 have one scale for all of them.
 """
 

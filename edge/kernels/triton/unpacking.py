@@ -7,8 +7,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from edge.kernels.triton.numbers import number_at
 from edge.kernels.triton.packing import WORD_BITS, WORDS, stretch
 from edge.kernels.triton.product import PackedMatrix
+
+ROWS = 16  # of one program
 
 
 def unpack_rows(matrix: PackedMatrix, rows: Tensor | None, dtype: torch.dtype) -> Tensor:
@@ -16,31 +19,32 @@ def unpack_rows(matrix: PackedMatrix, rows: Tensor | None, dtype: torch.dtype) -
     count = matrix.height if rows is None else len(rows)
     out = torch.empty(count, matrix.width, dtype=dtype, device=matrix.words.device)
     if count:
-        _unpack[count, matrix.words.shape[1]](
-            matrix.words, matrix.scales, matrix.zeros, rows, out, matrix.width, matrix.words.shape[1],
-            matrix.scales.shape[1], BITS=matrix.bits, GROUP=matrix.group, MIDDLE=matrix.middle,
-            WORDS=WORDS, NUMBERS=WORD_BITS // matrix.bits, STRETCH=stretch(matrix.bits), num_warps=1,
+        _unpack[triton.cdiv(count, ROWS), matrix.stretches](
+            matrix.words, matrix.scales, matrix.zeros, rows, out, count, matrix.width, matrix.stretches,
+            matrix.scales.shape[1], BITS=matrix.bits, GROUP=matrix.group, MIDDLE=matrix.middle, ROWS=ROWS,
+            WORDS=WORDS, NUMBERS=WORD_BITS // matrix.bits, STRETCH=stretch(matrix.bits), num_warps=4,
         )  # fmt: skip
     return out
 
 
 @triton.jit
 def _unpack(
-    words, scales, zeros, rows, out, width, stretches, groups,
-    BITS: tl.constexpr, GROUP: tl.constexpr, MIDDLE: tl.constexpr,
+    words, scales, zeros, rows, out, count, width, stretches, groups,
+    BITS: tl.constexpr, GROUP: tl.constexpr, MIDDLE: tl.constexpr, ROWS: tl.constexpr,
     WORDS: tl.constexpr, NUMBERS: tl.constexpr, STRETCH: tl.constexpr,
 ):  # fmt: skip
-    place, index = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    row = place if rows is None else tl.load(rows + place)
-    number, word = tl.arange(0, NUMBERS), tl.arange(0, WORDS)
-    packed = tl.load(words + (row * stretches + index) * WORDS + word)
-    column = index * STRETCH + number[:, None] * WORDS + word[None, :]
-    group = tl.minimum((index * STRETCH + number * WORDS) // GROUP, groups - 1)
-    scale = tl.load(scales + row * groups + group).to(tl.float32)
-    numbers = ((packed[None, :] >> (BITS * number)[:, None]) & ((1 << BITS) - 1)).to(tl.float32)
-    if zeros is None:
-        numbers -= MIDDLE
-    else:
-        numbers -= tl.load(zeros + row * groups + group).to(tl.float32)[:, None]
-    weights = (numbers * scale[:, None]).to(out.dtype.element_ty)
-    tl.store(out + place * width + column, weights, mask=column < width)
+    place_out, index = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.program_id(1)
+    is_row = place_out < count
+    row = tl.where(is_row, place_out, 0) if rows is None else tl.load(rows + place_out, mask=is_row, other=0)
+    row = row.to(tl.int64)
+    word = tl.arange(0, WORDS)
+    packed = tl.load(words + (row[:, None] * stretches + index) * WORDS + word[None, :])
+    for place in tl.static_range(NUMBERS):
+        if place * WORDS % GROUP == 0 or place == 0:
+            group = row * groups + tl.minimum((index * STRETCH + place * WORDS) // GROUP, groups - 1)
+            scale = tl.load(scales + group).to(tl.float32)[:, None]
+            zero = MIDDLE if zeros is None else tl.load(zeros + group).to(tl.float32)[:, None]
+        column = index * STRETCH + place * WORDS + word
+        weights = (number_at(packed, zero, place, BITS) * scale).to(out.dtype.element_ty)
+        where = place_out.to(tl.int64)[:, None] * width + column[None, :]
+        tl.store(out + where, weights, mask=is_row[:, None] & (column < width)[None, :])

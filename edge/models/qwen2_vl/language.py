@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from edge.attention import Attend
+from edge.models.quantized import add_projected
 from edge.models.qwen2_vl.config import LanguageConfig
 from edge.models.qwen2_vl.rope import language_angles
 from edge.operations import rms_norm, rotate, swiglu
@@ -49,13 +50,14 @@ class Layer(nn.Module):
         self.mlp = Mlp(config)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, attend)
-        x = x + self.mlp(self.post_attention_layernorm(x))
-        return x
+        attended = self.self_attn(self.input_layernorm(x), cos, sin, attend)
+        x = add_projected(x, self.self_attn.o_proj, attended)
+        opened = self.mlp(self.post_attention_layernorm(x))
+        return add_projected(x, self.mlp.down_proj, opened)
 
 
 class Attention(nn.Module):
-    """Grouped-query attention; q, k and v have biases, the output has none."""
+    """Grouped-query attention, up to its last projection; q, k and v have biases, that has none."""
 
     def __init__(self, config: LanguageConfig, index: int) -> None:
         super().__init__()
@@ -73,9 +75,7 @@ class Attention(nn.Module):
         heads = self._project(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (batch, heads, n, head_dim)
         turned, v = heads.split((self.num_heads + self.num_kv_heads, self.num_kv_heads), dim=1)
         q, k = rotate(turned, cos, sin).split((self.num_heads, self.num_kv_heads), dim=1)
-        out = attend(self.index, q, k, v)
-        projected: Tensor = self.o_proj(out.transpose(1, 2).flatten(2))
-        return projected
+        return attend(self.index, q, k, v).transpose(1, 2).flatten(2)
 
     def _project(self, x: Tensor) -> Tensor:
         if self.qkv_proj is None:
@@ -85,6 +85,8 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
+    """Up to its last projection."""
+
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
         self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
@@ -93,8 +95,7 @@ class Mlp(nn.Module):
         self.gate_up_proj: nn.Module | None = None  # in the place of the two, once they are fused
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.down_proj(swiglu(self._project(x)))
-        return out
+        return swiglu(self._project(x))
 
     def _project(self, x: Tensor) -> Tensor:
         if self.gate_up_proj is None:

@@ -6,6 +6,8 @@ final size: resizing is `stream.resize`.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -22,8 +24,16 @@ def normalize(frames: Tensor) -> Tensor:
     Scaling to 0..1 is folded into the two constants, as the torchvision processors of transformers
     do, so that the result equals theirs bit for bit.
     """
-    mean, std = (torch.tensor(numbers)[:, None, None].to(frames.device) * 255 for numbers in (MEAN, STD))
+    mean, std = _statistics(frames.device)
     return (frames.float() - mean) / std
+
+
+@cache
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """In units of a byte, (3, 1, 1) each: made once, since a captured step may copy nothing to its device."""
+    with torch.inference_mode(False):
+        mean, std = (torch.tensor(numbers)[:, None, None].to(device) * 255 for numbers in (MEAN, STD))
+    return mean, std
 
 
 def patchify(frames: Tensor, config: VisionConfig) -> Tensor:
