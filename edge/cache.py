@@ -148,4 +148,5 @@ class _FusedView:
         from edge.kernels.triton import attention, elementwise
 
         elementwise.store(k, v, self.kv[:, layer], self.filled)
-        return attention.attend(q.contiguous(), *self.kv[:, layer], self.filled).transpose(0, 1)
+        keys, values = self.kv[:, layer]
+        return attention.attend(q.contiguous(), keys, values, self.filled).transpose(0, 1)

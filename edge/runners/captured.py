@@ -129,10 +129,11 @@ class _Step:
         numbers = np.zeros((5, size), dtype=np.int64)
         numbers[1:4] = np.pad(positions, ((0, 0), (0, size - n)), mode="edge")
         numbers[4] = n - 1
-        if self._embeddings is None:
-            numbers[0, :n] = inputs
-        else:
+        if isinstance(inputs, Tensor):
+            assert self._embeddings is not None
             self._embeddings.copy_(inputs)
+        else:
+            numbers[0, :n] = inputs
         self._numbers.copy_(torch.from_numpy(numbers))
         logits, best = self._replay()
         cache.follow(length + size - cache.length)  # nothing where it was launched piece by piece
