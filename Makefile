@@ -51,13 +51,12 @@ interop:  ## GPTQModel loads what we write; it pins an older numpy, so its envir
 	$$install --editable . pytest pytest-timeout hypothesis
 	$(INTEROP)/bin/python -m pytest tests/interop
 
-gpu: $(READY)  ## on a machine with a CUDA device: its tests, then the benchmarks there
-	$(BIN)/python -m pytest -m gpu
-	$(BIN)/python -m benchmarks.pocket.evaluate --scenes 100 --device cuda --name cuda
-	$(BIN)/python -m benchmarks.latency --device cuda
-	$(BIN)/python -m benchmarks.latency --device cuda --variant bfloat16
-	$(BIN)/python -m benchmarks.streaming --device cuda
-	$(BIN)/python -m benchmarks.peers --here --rounds 1
+DEVICE ?= cuda
+SHORT ?=
+gpu:  ## proofs and benchmarks on a CUDA device, in nine minutes, by $(PYTHON) if it has all that is needed, else .venv
+	@python=$(PYTHON); \
+	$$python -m benchmarks.gpu --device $(DEVICE) --check || { $(MAKE) $(READY) && python=$(BIN)/python; } && \
+	$$python -m benchmarks.gpu --device $(DEVICE) $(if $(SHORT),--short)
 
 pocket: $(READY)  ## train the embedded model from nothing; stops and goes on; hours on two cores
 	$(BIN)/python -m benchmarks.pocket.train --out runs/pocket

@@ -2,8 +2,8 @@
 
 Without a folder, a model with random weights of the true 2B shape is written first. Environments and converted models
 are kept under runs/peers and made only once; the first call takes most of an hour. Prints a table, and writes
-benchmarks/results/peers-cpu.json or peers-GPU.json. Close everything else: rows measured while others used the
-machine are marked.
+benchmarks/results/peers-cpu.json or peers-GPU.json; with a folder or `--only` under a name that says so. Close
+everything else: rows measured while others used the machine are marked.
 """
 
 from __future__ import annotations
@@ -52,8 +52,7 @@ def main() -> None:
     for line in notes(rows):
         console.print(line, markup=False)
     result = report(rows, model)
-    if not arguments.only:
-        _write(result)
+    _write(_name(arguments), result)
     if arguments.json:
         print(json.dumps(result))
 
@@ -64,7 +63,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("model", nargs="?", help="a Qwen2-VL checkpoint")
     parser.add_argument("--tokenizer", type=Path, help="a folder with Qwen2's tokenizer, for the random model")
-    parser.add_argument("--only", help=f"names from: {', '.join(PEERS)}; writes no file of results")
+    parser.add_argument("--only", help=f"names from: {', '.join(PEERS)}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, help="in each round")
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds until a run is given up")
@@ -94,10 +93,16 @@ def report(rows: Sequence[Row], model: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write(result: dict[str, Any]) -> None:
-    name = chip(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+def _name(arguments: argparse.Namespace) -> str:
+    """All engines on random weights have the plain name; others must not overwrite it."""
+    model = Path(arguments.model).name if arguments.model else ""
+    device = chip(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return "-".join(filter(None, ["peers", model, "part" if arguments.only else "", device]))
+
+
+def _write(name: str, result: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"peers-{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

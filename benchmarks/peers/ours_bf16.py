@@ -25,9 +25,9 @@ class OursBf16(Adapter):
 
     def __init__(self, folder: Path) -> None:
         self.torch = importlib.import_module("torch")
-        self.positions = importlib.import_module("edge.engine.positions")
         runner = importlib.import_module("edge.runners.pytorch").PyTorchRunner
         self.runner = runner.load(folder, dtype="bfloat16")
+        self.layout = self.runner.facts.family.layout
         ids = np.array(prompt_ids(json.loads((folder / "config.json").read_text())))
         self.before, self.after = ids[:1], ids[1 + VISUAL_TOKENS :]
 
@@ -39,16 +39,16 @@ class OursBf16(Adapter):
         token, at = self._read(cache, seen)
         first = self._now()
         for step in range(NEW_TOKENS - 1):
-            token = self.runner.extend(cache, token, self.positions.text(at + step, 1)).best
+            token = self.runner.extend(cache, token, self.layout.text_positions(at + step, 1)).best
         rate = (NEW_TOKENS - 1) / (self._now() - first)
         return Times(1000 * (encoded - started), 1000 * (first - encoded), 1000 * (first - started), rate)
 
     def _read(self, cache: Any, seen: Any) -> tuple[Any, int]:
         """The whole prompt; the first new token, and its position."""
-        text, extend = self.positions.text, self.runner.extend
+        text, extend = self.layout.text_positions, self.runner.extend
         extend(cache, self.before, text(0, 1), rows=0)
-        extend(cache, seen, self.positions.group(1, 0, *seen.grid), rows=0)
-        at = self.positions.after(1, 1, *seen.grid)
+        extend(cache, seen, self.layout.group_positions(1, 0, *seen.grid), rows=0)
+        at = self.layout.next_position(1, 1, *seen.grid)
         return extend(cache, self.after, text(at, len(self.after))).best, at + len(self.after)
 
     def peak_gpu_mib(self) -> float | None:

@@ -24,12 +24,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.harness import chip
 from edge.commands.watch import WatchOptions
 from edge.engine.context import Context
 from edge.engine.engine import Engine
 from edge.loading import load_engine
 from edge.machine import machine
 from edge.pocket.lessons import Lesson, Truth, lessons, matching, observe
+from edge.runners.device_policy import choose_device
 from stream.clip import write_clip
 from stream.frame import Group
 from stream.sampler import groups
@@ -180,10 +182,16 @@ def main() -> None:
         "machine": machine(),
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
-    name = "-".join(filter(None, ["quality", Path(arguments.model).name, arguments.name]))
+    name = "-".join(filter(None, ["quality", Path(arguments.model).name, arguments.name, _card(arguments.device)]))
     (arguments.out / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result))
     sys.exit(any(figures[name] < target for name, target in TARGETS.items()))
+
+
+def _card(device: str) -> str:
+    """A GPU's name; empty for the CPU, whose results have the plain names."""
+    chosen = choose_device(device)
+    return "" if chosen.type == "cpu" else chip(chosen)
 
 
 def show(figures: dict[str, float], title: str) -> None:

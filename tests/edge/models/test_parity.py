@@ -77,6 +77,15 @@ CASES = [
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    """Where both models compute. cuDNN would round the convolution of `transformers` to TF32."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device here")
+    monkeypatch.setattr(torch.backends.cudnn, "enabled", False)
+    return torch.device(request.param)
+
+
 @pytest.fixture
 def stay_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     """`transformers` rounds to float32 inside its norm and its vision rotation whatever the weights are;
@@ -95,21 +104,21 @@ def stay_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @BY_NAME
 @pytest.mark.usefixtures("stay_in_float64")
-def test_logits_agree_to_ten_digits_in_float64(case: Case, tmp_path: Path) -> None:
-    theirs, ours = twins(case, tmp_path, torch.float64)
+def test_logits_agree_to_ten_digits_in_float64(case: Case, tmp_path: Path, device: torch.device) -> None:
+    theirs, ours = twins(case, tmp_path, torch.float64, device)
     assert relative_error(*both_logits(case, theirs, ours)) < 1e-10
 
 
 @BY_NAME
-def test_logits_agree_in_float32(case: Case, tmp_path: Path) -> None:
-    theirs, ours = twins(case, tmp_path, torch.float32)
+def test_logits_agree_in_float32(case: Case, tmp_path: Path, device: torch.device) -> None:
+    theirs, ours = twins(case, tmp_path, torch.float32, device)
     assert relative_error(*both_logits(case, theirs, ours)) < 1e-5
 
 
 @BY_NAME
-def test_greedy_tokens_are_the_same(case: Case, tmp_path: Path) -> None:
-    theirs, ours = twins(case, tmp_path, torch.float32)
-    inputs = prompt(case)
+def test_greedy_tokens_are_the_same(case: Case, tmp_path: Path, device: torch.device) -> None:
+    theirs, ours = twins(case, tmp_path, torch.float32, device)
+    inputs = prompt(case, device)
     expected = theirs.generate(**inputs, max_new_tokens=12, do_sample=False, eos_token_id=None, pad_token_id=0)
     assert our_greedy(ours, inputs, case, 12) == expected[0, inputs["input_ids"].shape[1] :].tolist()
 
@@ -119,7 +128,7 @@ def test_greedy_tokens_are_the_same(case: Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize("shards", [1, 3])
 def test_every_kind_of_folder_loads(spelling: str, dtype: torch.dtype, shards: int, tmp_path: Path) -> None:
     case = CASES[2]
-    theirs, _ = twins(case, tmp_path / "plain", dtype)
+    theirs, _ = twins(case, tmp_path / "plain", dtype, torch.device("cpu"))
     rewrite(tmp_path / "plain", tmp_path / "rewritten", spelling, shards)
     ours = load_model(tmp_path / "rewritten", read_config(tmp_path / "plain"), dtype, torch.device("cpu"))
     weights = dict(theirs.state_dict())
@@ -132,7 +141,7 @@ def test_every_kind_of_folder_loads(spelling: str, dtype: torch.dtype, shards: i
 
 
 @pytest.mark.slow
-def test_the_true_2b_widths_agree_within_the_noise_of_attention_kernels(tmp_path: Path) -> None:
+def test_the_true_2b_widths_agree_within_the_noise_of_attention_kernels(tmp_path: Path, device: torch.device) -> None:
     """Two layers of the real widths in bfloat16: our distance to `transformers` (sdpa) stays within
     the distance between its own sdpa and eager attention on the same input."""
     config = dict(Case("2b", ()).config(), vocab_size=151936, hidden_size=1536, intermediate_size=8960,
@@ -141,8 +150,8 @@ def test_the_true_2b_widths_agree_within_the_noise_of_attention_kernels(tmp_path
     config["vision_config"] = dict(config["vision_config"], depth=2, embed_dim=1280, num_heads=16, mlp_ratio=4,
                                    hidden_size=1536, initializer_range=0.02)  # fmt: skip
     case = Case("2b", (14, ("video", 2, 4, 5), 20))
-    theirs, ours = twins(case, tmp_path, torch.bfloat16, config)
-    inputs = prompt(case)
+    theirs, ours = twins(case, tmp_path, torch.bfloat16, device, config)
+    inputs = prompt(case, device)
     with torch.inference_mode():
         sdpa = theirs(**inputs).logits[0].double()
         theirs.set_attn_implementation("eager")
@@ -156,7 +165,9 @@ def test_the_true_2b_widths_agree_within_the_noise_of_attention_kernels(tmp_path
     assert int(mine[-1].argmax()) in (int(sdpa[-1].argmax()), int(eager[-1].argmax()))
 
 
-def twins(case: Case, folder: Path, dtype: torch.dtype, config: dict[str, Any] | None = None) -> tuple[Any, Qwen2VL]:
+def twins(
+    case: Case, folder: Path, dtype: torch.dtype, device: torch.device, config: dict[str, Any] | None = None
+) -> tuple[Any, Qwen2VL]:
     """A random model of `transformers`, and ours loaded from the folder it saved."""
     config = config or case.config()
     torch.manual_seed(len(case.name))
@@ -167,10 +178,10 @@ def twins(case: Case, folder: Path, dtype: torch.dtype, config: dict[str, Any] |
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     theirs.save_pretrained(folder)
     (folder / "config.json").write_text(json.dumps({**config, "torch_dtype": str(dtype).removeprefix("torch.")}))
-    return theirs, load_model(folder, parse_config(config), dtype, torch.device("cpu"))
+    return theirs.to(device), load_model(folder, parse_config(config), dtype, device)
 
 
-def prompt(case: Case) -> dict[str, torch.Tensor]:
+def prompt(case: Case, device: torch.device) -> dict[str, torch.Tensor]:
     """Random inputs in the form `transformers` takes."""
     rng = np.random.default_rng(7)
     ids: list[int] = []
@@ -192,7 +203,7 @@ def prompt(case: Case) -> dict[str, torch.Tensor]:
         if grids[kind]:
             inputs[pixel_name] = torch.cat(pixels[kind])
             inputs[f"{kind}_grid_thw"] = torch.tensor(grids[kind])
-    return inputs
+    return {name: value.to(device) for name, value in inputs.items()}
 
 
 def our_embeddings(ours: Qwen2VL, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -223,24 +234,25 @@ def our_positions(case: Case) -> torch.Tensor:
 def our_logits(ours: Qwen2VL, inputs: dict[str, torch.Tensor], case: Case) -> torch.Tensor:
     x = our_embeddings(ours, inputs)
     cache = KVCache(ours.config.cache_shape, len(x), x.dtype, x.device)
-    return ours.logits(ours.extend([(cache, len(x))], x, our_positions(case)))
+    return ours.logits(ours.extend([(cache, len(x))], x, our_positions(case).to(x.device)))
 
 
 @torch.inference_mode()
 def our_greedy(ours: Qwen2VL, inputs: dict[str, torch.Tensor], case: Case, count: int) -> list[int]:
-    x, at = our_embeddings(ours, inputs), our_positions(case)
+    x = our_embeddings(ours, inputs)
+    at = our_positions(case).to(x.device)
     following = int(at.max()) + 1
     cache = KVCache(ours.config.cache_shape, len(x) + count, x.dtype, x.device)
     tokens: list[int] = []
     for step in range(count):
         tokens.append(int(ours.logits(ours.extend([(cache, len(x))], x, at)[-1]).argmax()))
-        x = ours.embed(torch.tensor(tokens[-1:]))
-        at = torch.full((3, 1), following + step)
+        x = ours.embed(torch.tensor(tokens[-1:], device=x.device))
+        at = torch.full((3, 1), following + step, device=x.device)
     return tokens
 
 
 def both_logits(case: Case, theirs: Any, ours: Qwen2VL) -> tuple[torch.Tensor, torch.Tensor]:
-    inputs = prompt(case)
+    inputs = prompt(case, theirs.device)
     with torch.inference_mode():
         return theirs(**inputs).logits[0], our_logits(ours, inputs, case)
 
