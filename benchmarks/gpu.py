@@ -62,13 +62,14 @@ class Outcome:
 def steps(device: str, is_short: bool) -> list[Step]:
     """What is done, in this order: what must be right comes before what should be fast."""
     chosen = "gpu" if device == "cuda" else "'not gpu and not slow'"
+    places = "tests/edge/kernels" if is_short else PLACES
     pytest = f"pytest --quiet -m {chosen}"
     model, scenes = ("random:pocket", 8) if is_short else ("random:2b", 40)
     latency = f"benchmarks.latency --short --model {model} --device {device} --variant"
     peers = "benchmarks.peers --here --only transformers,ours-bf16,ours --rounds 1 --repetitions 2 --json"
     smallest = "--model random:pocket --variant float32 --windows 4 --sizes 112 --slides 4"
     return [
-        Step("kernels", f"{pytest} {PLACES} --ignore {PARITY}", 150, ("pytest", "hypothesis")),
+        Step("kernels", f"{pytest} {places} --ignore {PARITY}", 150, ("pytest", "hypothesis")),
         Step("parity", f"{pytest} {PARITY}", 90, ("pytest", "transformers")),
         *[Step(f"latency-{name}", f"{latency} {name}", 120, ("av",)) for name in ("int4", "bfloat16", "int8")],
         Step("peers", f"{peers} pocket" if is_short else peers, 210, ("transformers",)),
@@ -93,6 +94,7 @@ def main() -> None:
     plan = picked(steps(arguments.device, arguments.short), arguments.only)
     if arguments.short:
         console.print("short form: pocket's shape and few scenes; its times say nothing of the 2B shape")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # and with it the step that runs
     started = time.monotonic()
     outcomes = run_all(plan, arguments.minutes)
     console.print(table(outcomes))

@@ -1,7 +1,8 @@
 """The tables of RESULTS.md and README's five figures, as measured: `python -m benchmarks.tables` makes them.
 
 A table stands between `<!-- NAME -->` and `<!-- /NAME -->`, and comes from benchmarks/results/NAME.json; NAME#PART is
-another table of the same result. `--check` only compares. Nobody types a figure, so none is forgotten when it is
+another table of the same result; NAME@gpu has one for every GPU's NAME-*.json, or says that there is none yet.
+`--check` only compares. Nobody types a figure, so none is forgotten when it is
 measured anew.
 """
 
@@ -22,7 +23,7 @@ from edge.profiling.background_load import BUSY_ABOVE
 README = Path(__file__).parents[1] / "README.md"
 REPORT = Path(__file__).parent / "RESULTS.md"
 RESULTS = Path(__file__).parent / "results"
-MARKED = re.compile(r"<!-- (?P<name>[\w#-]+) -->\n.*?<!-- /(?P=name) -->", re.DOTALL)
+MARKED = re.compile(r"<!-- (?P<name>[\w#@-]+) -->\n.*?<!-- /(?P=name) -->", re.DOTALL)
 
 CLOSE, CLOCKS = 0.20, 0.02  # how far a prediction may be off, what clocks may add
 FIVE = "figures"  # the mark of those that README shows
@@ -189,6 +190,13 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "streaming-cpu": streaming_cpu,
     "peers-cpu": peers_cpu,
 }
+ON_GPUS: dict[str, Callable[[Result], str]] = {
+    "quality-pocket-short@gpu": quality_pocket,
+    "latency-short@gpu": latency_cpu,
+    "streaming-short@gpu": streaming_cpu,
+    "peers-part@gpu": peers_cpu,
+}
+UNMEASURED = "Not measured yet: `make gpu` does."
 
 
 def written(text: str, results: Path = RESULTS) -> str:
@@ -210,8 +218,17 @@ def made(name: str, results: Path) -> str:
 
     if name == FIVE:
         return figures(read)
+    if name in ON_GPUS:
+        return _on_gpus(name, results, read)
     result = read(name.partition("#")[0])
     return TABLES[name](result)
+
+
+def _on_gpus(name: str, results: Path, read: Callable[[str], Result]) -> str:
+    """A table for each result whose name tells another device than the CPU."""
+    found = [path.stem for path in sorted(results.glob(f"{name.partition('@')[0]}-*.json"))]
+    tables = [f"`{stem}`\n\n{ON_GPUS[name](read(stem))}" for stem in found if "cpu" not in stem.split("-")]
+    return "\n\n".join(tables) or UNMEASURED
 
 
 def main() -> None:

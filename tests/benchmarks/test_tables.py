@@ -13,10 +13,12 @@ from benchmarks.figures import Result, age, boxes, lost_boxes, tokens
 from benchmarks.tables import (
     FIVE,
     MARKED,
+    ON_GPUS,
     README,
     REPORT,
     RESULTS,
     TABLES,
+    UNMEASURED,
     latency_cpu,
     peers_cpu,
     prediction_cpu,
@@ -35,8 +37,8 @@ def test_no_table_is_stale(document: Path) -> None:
 def test_every_table_is_in_the_report_and_the_readme_has_its_five_figures() -> None:
     marks = [match["name"] for match in MARKED.finditer(REPORT.read_text())]
 
-    assert sorted(marks) == sorted(TABLES)
-    assert all((RESULTS / f"{name.partition('#')[0]}.json").exists() for name in marks)
+    assert sorted(marks) == sorted([*TABLES, *ON_GPUS])
+    assert all((RESULTS / f"{name.partition('#')[0]}.json").exists() for name in TABLES)
     assert [match["name"] for match in MARKED.finditer(README.read_text())] == [FIVE]
 
 
@@ -59,6 +61,21 @@ def test_another_figure_makes_another_table(tmp_path: Path) -> None:
 
     assert "| 0.123 | 0.95, missed |" in text
     assert "old" not in text and text.startswith("before\n") and text.endswith("\nafter\n")
+
+
+def test_every_gpu_has_a_table_once_it_was_measured_and_the_cpu_has_none_there(tmp_path: Path) -> None:
+    text = "<!-- quality-pocket-short@gpu -->\n<!-- /quality-pocket-short@gpu -->"
+    result = (RESULTS / "quality-pocket.json").read_text()
+    (tmp_path / "quality-pocket-short-cpu.json").write_text(result)
+    before = written(text, tmp_path)
+    for card in ("nvidia-h100", "nvidia-rtx-4060"):
+        (tmp_path / f"quality-pocket-short-{card}.json").write_text(result)
+
+    after = written(before, tmp_path)
+
+    assert UNMEASURED in before and UNMEASURED not in after
+    assert after.index("`quality-pocket-short-nvidia-h100`") < after.index("`quality-pocket-short-nvidia-rtx-4060`")
+    assert "cpu" not in after
 
 
 def test_a_mark_without_a_table_is_an_error() -> None:

@@ -123,7 +123,8 @@ def test_few_and_many_rows_and_an_embedding_through_the_kernel() -> None:
         right = x.float() @ codes.dequantize().T + residual.float()
         assert_close(kernel.matmul(x[None], residual), right, torch.float16)
     assert kernel.matmul(random(0, 256, dtype=torch.float16)).shape == (0, 48)
-    assert torch.equal(kernel.rows(torch.tensor([[3, 40]], device=DEVICE)), codes.dequantize().half()[[[3, 40]]])
+    indices = torch.tensor([[3, 40]], device=DEVICE)
+    assert torch.equal(kernel.rows(indices), codes.dequantize().half()[indices])
 
 
 def test_it_refuses_what_it_cannot_multiply() -> None:
