@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ from hypothesis import settings
 # A busy machine is slow, which is no failure; and the same examples everywhere, so that a red run can be repeated.
 settings.register_profile("everywhere", deadline=None, derandomize=True)
 settings.load_profile("everywhere")
+
+# Without a GPU Triton's programs run under its interpreter. Triton reads this when it is imported, which other
+# libraries do of their own accord, so it stands before any test's imports.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"
