@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 
 from stream.session import Session, Step
 from stream.wakeup import Wakeup
@@ -119,25 +120,33 @@ class Scheduler:
     def _next_moment(self) -> float:
         return min((session.ready_at() for session in self._open), default=float("inf"))
 
-    # The end
+    # The end. Each session comes to its own, whatever another one raises: an exit stack calls all, and raises then.
 
     def _part_with(self, session: Session) -> None:
         """The engine's part here and now, the rest where it keeps nobody waiting."""
-        session.release()
-        self._closing[session] = self._goodbyes.submit(session.close)
-        self._closing[session].add_done_callback(lambda _: self._wakeup.set())
+        try:
+            session.release()
+        finally:
+            self._closing[session] = self._goodbyes.submit(session.close)
+            self._closing[session].add_done_callback(lambda _: self._wakeup.set())
 
     def _report_closed(self) -> None:
-        for session in [session for session, closed in self._closing.items() if closed.done()]:
-            self._closing.pop(session).result()
-            session.ledger.check()
-            self._on_end(session)
+        with ExitStack() as reports:
+            for session in [session for session, closed in self._closing.items() if closed.done()]:
+                reports.callback(self._report, session, self._closing.pop(session))
+
+    def _report(self, session: Session, closed: Future[None]) -> None:
+        with ExitStack() as checks:
+            checks.callback(self._on_end, session)
+            checks.callback(session.ledger.check)
+            checks.callback(closed.result)
 
     def _close_all(self) -> None:
         with self._lock:
             self._is_over = True
             left, self._open, self._new = [*self._open, *self._new], [], []
-        for session in left:
-            self._part_with(session)
-        self._goodbyes.shutdown(wait=True)
-        self._report_closed()
+        with ExitStack() as ends:
+            ends.callback(self._report_closed)
+            ends.callback(self._goodbyes.shutdown, wait=True)
+            for session in left:
+                ends.callback(self._part_with, session)

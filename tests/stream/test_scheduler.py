@@ -306,6 +306,58 @@ def test_a_session_that_cannot_be_opened_by_a_defect_closes_all(house):
     assert source.closed and house.sources["sound"].closed
 
 
+@pytest.mark.parametrize("part", ["release", "close"])
+def test_a_session_that_fails_at_its_end_leaves_no_other_open_and_none_unreported(house, monkeypatch, part):
+    """`stop` ends all at once, so that those that fail come before and after one that does not."""
+
+    def fail_after(end):
+        def fail():
+            monkeypatch.setattr(session_of[end], part, end)  # once: what failed is not tried again
+            end()
+            raise ArithmeticError(part)
+
+        return fail
+
+    session_of = {}
+    seen = {name: threading.Event() for name in ("first", "second", "third")}
+    for name, event in seen.items():
+        session = house.add(name, silence(), on_append=lambda group, event=event: event.set())
+        if name != "second":
+            end = getattr(session, part)
+            session_of[end] = session
+            monkeypatch.setattr(session, part, fail_after(end))
+
+    def stop():
+        assert all(event.wait(LONG) for event in seen.values())
+        house.scheduler.stop()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    with pytest.raises(ArithmeticError):
+        house.scheduler.run()
+    stopper.join()
+
+    assert sorted(house.ended) == [(name, "stopped") for name in sorted(seen)]
+    assert all(source.closed for source in house.sources.values())
+
+
+def test_whoever_hears_of_ends_and_fails_hears_of_the_other_ends_all_the_same(house):
+    heard = []
+
+    def fail(session):
+        heard.append(session.name)
+        raise ArithmeticError
+
+    house.on_end = fail
+    for name in ("first", "second"):
+        house.add(name, silence())
+    house.scheduler.stop()
+    with pytest.raises(ArithmeticError):
+        house.scheduler.run()
+
+    assert sorted(heard) == ["first", "second"]
+
+
 def test_a_goodbye_that_takes_long_keeps_nobody_waiting(house):
     class Slow(FakeSink):
         def close(self):
