@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
+from stream.crop import WHOLE, Crop
 from stream.errors import NoPictureYet, NotWatched
 from stream.event import Event
 from stream.frame import Group, Pixels, Window
@@ -80,6 +81,7 @@ class Asker:
         on_text: Callable[[Task, str], None],
         is_stopped: Callable[[], bool],  # looked at between two pieces of text
         clock: Callable[[], float],
+        crop: Crop = WHOLE,  # what the groups show of their pictures
     ) -> None:
         self.num_events = 0
         self.ages: deque[float] = deque(maxlen=AGES_KEPT)  # of the newest events, in seconds
@@ -91,6 +93,7 @@ class Asker:
         self._on_text = on_text
         self._is_stopped = is_stopped
         self._clock = clock
+        self._crop = crop
         self._context: Context | None = None
         self._picture: Pixels | None = None  # newest frame in the context
         self._looked_at: Picture | None = None  # the same at the model's size
@@ -152,6 +155,8 @@ class Asker:
 
     def _event(self, task: Task, window: Window, reply: Reply, seq: int) -> Event:
         finding = task.parse(reply.text, reply.probabilities if task.choices else {}, self._looked_at)
+        assert self._picture is not None
+        boxes = self._crop.in_whole(finding.boxes, *self._picture.shape[:2])
         return Event(
             stream=self._stream,
             task=task.name,
@@ -163,7 +168,7 @@ class Asker:
             age=self._clock() - window.captured,
             text=finding.text,
             finish=reply.finish,
-            boxes=finding.boxes,
+            boxes=boxes,
             flags=finding.flags,
             answer=finding.answer,
             p_yes=finding.p_yes,

@@ -11,6 +11,7 @@
         LoginUnsupported   it wants a kind of login that cannot be given, whatever the password
       Stalled              connected, but nothing came within the read timeout
       BadPicture           a picture that the model cannot take (one pixel, 1:300), or that cannot become RGB
+        CropOutside        the part of it that is to be looked at does not lie in it
       NotWatched           a question about a stream that nobody watches, not yet or no longer
       NoPictureYet         a question about a stream of which nothing has been seen
       SinkUnwritable       the place where events should go cannot be written to
@@ -66,6 +67,10 @@ class Stalled(StreamError):
 
 class BadPicture(StreamError):
     code = "STREAM_BAD_PICTURE"
+
+
+class CropOutside(BadPicture):
+    code = "STREAM_CROP_OUTSIDE"
 
 
 class NotWatched(StreamError):

@@ -67,6 +67,12 @@ class Reader:
         return int(getattr(self._source, "clock_restarts", 0))
 
     @property
+    def trouble(self) -> str | None:
+        """What keeps a source away that is waited for, or connected to again; None while pictures come."""
+        status = getattr(self._source, "status", None)
+        return None if status is None else status.error
+
+    @property
     def video_seconds(self) -> float:
         return self._sampler.seconds
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from stream.crop import WHOLE, Crop
 from stream.errors import BadPicture
 from stream.frame import Frame, Group, Pixels
 from stream.resize import resize
@@ -72,6 +73,7 @@ class FrameSampler:
         *,
         choose_size: ChooseSize | None = None,
         hold: float | None = None,  # seconds without a frame that the sample before stands in for; None: by the clock
+        crop: Crop = WHOLE,  # the part of each picture that becomes a sample
     ) -> None:
         if not (math.isfinite(fps) and fps > 0):
             raise ValueError(f"fps is {fps}: it must be a positive, finite number of samples per second.")
@@ -85,6 +87,7 @@ class FrameSampler:
         self.refused: str | None = None  # why the newest frame was dropped; None: it became a sample
         self._choose_size = choose_size
         self._hold = hold
+        self._crop = crop
         self._slot: int | None = None  # newest slot that is filled
         self._newest: _Sample | None = None
         self._even: _Sample | None = None  # first half of the unfinished group
@@ -114,7 +117,9 @@ class FrameSampler:
         is_resized = self._is_resized(frame)
         self.refused = self._reason_against(slot, ends_a_half=is_resized and self._even is not None)
         # The picture is converted before any group is finished: if it cannot be, the half group is still here.
-        sample = None if self.refused else _Sample(resize(frame.pixels, size), frame, fresh=not frame.held)
+        sample = (
+            None if self.refused else _Sample(resize(self._crop.cut(frame.pixels), size), frame, fresh=not frame.held)
+        )
         done = self._complete() if is_resized else []
         if sample is not None:
             done += self._bridge(slot, sample)
@@ -147,9 +152,10 @@ class FrameSampler:
         height, width = frame.shape[:2]
         if height < 1 or width < 1:
             raise BadPicture(f"The picture is {width}x{height}: it has no pixels. Check the source's size.")
+        part = self._crop.size(height, width)
         if self.size is None:
             assert self._choose_size is not None
-            self.size = _checked(self._choose_size(height, width))
+            self.size = _checked(self._choose_size(*part))
         return self.size
 
     def _bridge(self, slot: int, sample: _Sample) -> list[Group]:

@@ -13,9 +13,11 @@ from concurrent.futures import Future
 from enum import Enum, auto
 
 from stream.asking import Asker, Engine
+from stream.changes import Changes
+from stream.crop import WHOLE, Crop
 from stream.errors import Stalled, StreamError
 from stream.event import Event
-from stream.frame import Group
+from stream.frame import Group, Pixels
 from stream.ledger import STOPPED
 from stream.questions import Questions
 from stream.reader import Reader
@@ -67,6 +69,8 @@ class Session:
         every: float = 0.0,  # seconds of video between two answers; 0: as often as the engine can
         name: str | None = None,
         duration: float | None = None,  # seconds: of the wall for a live source, of video for a file
+        crop: Crop = WHOLE,  # the part of each picture that the model sees; boxes are of the whole picture all the same
+        only_changes: bool = False,  # the sinks hear only what differs from what they heard before (changes.py)
         on_text: Callable[[Task, str], None] = no_text,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -74,7 +78,7 @@ class Session:
             raise ValueError(f"window {window} groups: a window has at least 1 group.")
         self.name = name or source.name
         self.error: StreamError | None = None  # what has ended the session, if not its own end
-        sampler = FrameSampler(fps, size, choose_size=choose_size)
+        sampler = FrameSampler(fps, size, choose_size=choose_size, crop=crop)
         self._reader = Reader(source, sampler, window, on_arrival=self._notify, clock=clock)
         self.ledger = self._reader.ledger
         self._sinks = FanOut(sinks, on_room=self._notify, on_unread=self.stop, clock=clock)
@@ -82,11 +86,14 @@ class Session:
             self.name,
             engine,
             tasks,
-            publish=self._sinks.publish,
+            publish=self._publish,
             on_text=on_text,
             is_stopped=lambda: self._stop_asked,
             clock=clock,
+            crop=crop,
         )
+        self._changes = Changes() if only_changes else None
+        self._num_unchanged = 0
         self._questions = Questions(f"{self.name} is not watched yet. Ask once its session is open.")
         self._window = window
         self._timetable = Timetable(every, duration)
@@ -249,7 +256,10 @@ class Session:
     def _end_by_duration(self) -> None:
         if self._reader.live and self.ledger.counts().received == 0:
             seconds = self._timetable.duration
-            raise Stalled(f"{self.name}: not one picture came in {seconds:g} s. Check the camera, or watch for longer.")
+            why = f" ({self._reader.trouble})" if self._reader.trouble else ""
+            raise Stalled(
+                f"{self.name}: not one picture came in {seconds:g} s{why}. Check the camera, or watch for longer."
+            )
         self._end(DURATION)
 
     def _analyse(self, groups: list[Group]) -> None:
@@ -266,6 +276,12 @@ class Session:
         if self._timetable.is_due(window):
             self._timetable.answer(window)
             self._asker.answer()
+
+    def _publish(self, event: Event, picture: Pixels) -> None:
+        if self._changes is None or self._changes.is_news(event):
+            self._sinks.publish(event, picture)
+        else:
+            self._num_unchanged += 1
 
     # The end, the time and the numbers
 
@@ -308,7 +324,8 @@ class Session:
             age_p99=percentile(ages, 99),
             seconds=self._seconds(),
             ended=self._ended or "running",
-            error=None if self.error is None else str(self.error),
+            error=self._reader.trouble if self.error is None else str(self.error),
+            unchanged=self._num_unchanged,
         )
 
     def _seconds(self) -> float:

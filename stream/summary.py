@@ -20,7 +20,7 @@ class Summary:
     dropped: dict[str, int]  # by reason
     pending: int
     groups: int  # analysed
-    events: int
+    events: int  # answers given
     sink_errors: int  # deliveries that failed, and those that a sink had not taken when it was closed
     sink_dropped: int  # deliveries that a slow sink had no room for
     resolution_changes: int
@@ -31,7 +31,8 @@ class Summary:
     age_p99: float | None  # both over the newest ages; None before the first event
     seconds: float  # by the wall
     ended: str  # "running", "end of file", "stopped", "duration", "defect" or an error's code
-    error: str | None = None  # the source's error, for people
+    error: str | None = None  # for people: what ended it, or what kept its camera away at the end
+    unchanged: int = 0  # events that said what was said before, where only changes are told
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -14,6 +14,7 @@ SINKS = {
     "stdout": "stream.sinks.stdout:StdoutSink",
     "jsonl": "stream.sinks.jsonl:JsonlSink",
     "overlay": "stream.sinks.overlay:OverlaySink",
+    "snapshots": "stream.sinks.snapshots:SnapshotsSink",
 }
 
 

@@ -26,8 +26,10 @@ class PipeConsole(Console):
 
 
 class StdoutSink:
-    def __init__(self, json: bool = False, console: Console | None = None) -> None:
+    def __init__(self, json: bool = False, console: Console | None = None, tells_stream: bool = False) -> None:
+        """`tells_stream`: lines for people begin with the stream's name; JSON holds it anyway."""
         self._json = json
+        self._tells_stream = tells_stream
         self._console = console or PipeConsole(highlight=False, soft_wrap=True)
 
     def publish(self, event: Event, picture: Pixels) -> None:
@@ -35,7 +37,7 @@ class StdoutSink:
             if self._json:
                 self._console.out(encodable_line(event.to_json(), self._console.encoding), highlight=False)
             else:
-                self._console.print(line(event))
+                self._console.print(line(event, self._tells_stream))
 
     def close(self) -> None:
         with _reader_watched():
@@ -50,9 +52,11 @@ def _reader_watched() -> Iterator[None]:
         raise ReaderGone("nobody reads standard output any more.") from None
 
 
-def line(event: Event) -> Text:
-    """Time in the stream, task, age, what was said, where."""
+def line(event: Event, tells_stream: bool = False) -> Text:
+    """Which stream, time in it, task, age, what was said, where."""
     text = Text()
+    if tells_stream:
+        text.append(f"{plain(event.stream)} ", "magenta")
     text.append(f"{when(event):>9} ", "bold")
     text.append(f" {plain(event.task)} ", "cyan")
     text.append(f" {event.age:.2f} s  ", "dim")

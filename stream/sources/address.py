@@ -73,7 +73,8 @@ def open_source(
 
     `source` overrules the scheme with a name in SOURCES or an import path "package.module:Class", called with
     the address. It is never taken from the address itself: that may come from somebody else, and would run
-    any code. The first connection must succeed unless `patient`. `options` are the source's own.
+    any code. The first connection must succeed unless `patient`, which waits for a camera that is off. `options`
+    are the source's own.
     """
     where = Address(source, address.strip()) if source else parse(address)
     if source in SOURCES and source not in LOCAL:

@@ -65,7 +65,8 @@ class Reconnecting:
     """Gives the frames of one connection after the other; pts go on, with a jump as long as the outage.
 
     The first connection must bring a picture, or its error is raised: whoever just typed the address wants to
-    hear of it. With `patient` it is retried like any other. What turns out to be a recording is played once,
+    hear of it. With `patient` it is retried like any other, because the camera may be off; but a login that was
+    refused before anything was seen is a wrong one, and is raised. What turns out to be a recording is played once,
     and an error in its middle is raised.
     """
 
@@ -137,7 +138,7 @@ class Reconnecting:
             num_frames, error = yield from self._one_connection()
             if self._closed.is_set() or (self._is_recording and isinstance(error, _Ended)):
                 break
-            if self._is_recording or (num_frames == 0 and not self._patient and self._lost is None):
+            if self._is_recording or (num_frames == 0 and self._lost is None and not self._waits_after(error)):
                 self._become(Status("closed", str(error), error.code))
                 raise error
             failures = 1 if num_frames else failures + 1
@@ -153,6 +154,10 @@ class Reconnecting:
             connection = self._connection
         if connection is not None:
             connection.close()
+
+    def _waits_after(self, error: StreamError) -> bool:
+        """Before the first picture of all."""
+        return self._patient and not isinstance(error, AuthenticationFailed)
 
     def _one_connection(self) -> Generator[Frame, None, tuple[int, StreamError]]:
         """Frames until it ends; returns how many, and what ended it."""

@@ -139,6 +139,15 @@ def test_the_patient_wait_for_the_first_connection() -> None:
     assert source.reconnects == 0  # nothing was lost
 
 
+def test_the_patient_do_not_knock_again_with_a_wrong_password() -> None:
+    refused = AuthenticationFailed("another password")
+    source, waits = reconnecting([ConnectionFailed("refused")], [refused], at(7), patient=True)
+    with pytest.raises(AuthenticationFailed):
+        list(source)
+    assert waits.seconds == [0.5]
+    assert source.status.state == "closed"
+
+
 def test_the_waiting_grows_to_its_longest_and_begins_anew_after_a_picture() -> None:
     refused: Script = [ConnectionFailed("refused")]
     source, waits = reconnecting(at(1), *[refused] * 6, at(50), refused)

@@ -303,4 +303,5 @@ def test_every_registered_sink_can_be_resolved():
         "StdoutSink",
         "JsonlSink",
         "OverlaySink",
+        "SnapshotsSink",
     }
