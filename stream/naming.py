@@ -62,11 +62,14 @@ def split_name(word: str) -> NamedAddress:
 
 def name_cameras(words: Sequence[str]) -> list[NamedAddress]:
     """All have a name then; those that nobody named get one from their address, with a number where two are alike.
+    A sole camera without a name stays without: it is called what its source is called.
 
     Raises ValueError as `split_name`, and for a name given twice: also where two differ only by what a file's name
     cannot hold, or by capitals.
     """
     found = [split_name(word) for word in words]
+    if len(found) == 1:
+        return found
     taken: dict[str, str] = {}  # by what tells them apart
     for name in (each.name for each in found if each.name is not None):
         key = _key(name)

@@ -256,9 +256,9 @@ class Session:
     def _end_by_duration(self) -> None:
         if self._reader.live and self.ledger.counts().received == 0:
             seconds = self._timetable.duration
-            why = f" ({self._reader.trouble})" if self._reader.trouble else ""
+            why = f" The last try: {self._reader.trouble}" if self._reader.trouble else ""
             raise Stalled(
-                f"{self.name}: not one picture came in {seconds:g} s{why}. Check the camera, or watch for longer."
+                f"{self.name}: not one picture came in {seconds:g} s. Check the camera, or watch for longer.{why}"
             )
         self._end(DURATION)
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import typer
 
 from edge import threads
-from edge.cli import device, variants, watching
+from edge.cli import demonstrating, describing, device, variants, watching
 from edge.cli.ending import ended_in_one_line, escape_what_cannot_be_shown
 
 app = typer.Typer(
@@ -33,8 +33,8 @@ app = typer.Typer(
 )
 for command in (
     watching.watch,
-    watching.describe,
-    watching.demo,
+    describing.describe,
+    demonstrating.demo,
     variants.quantize,
     variants.inspect,
     variants.verify,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,42 +50,83 @@ Deinterlace = Annotated[
         show_default=False,
     ),
 ]
+Wait = Annotated[
+    bool | None,
+    typer.Option(
+        "--wait/--no-wait",
+        help="wait for a camera that is off, but not with a wrong password  [default: wait where there are several]",
+        show_default=False,
+    ),
+]
 Seconds = Annotated[float | None, typer.Option(help="stop after so many seconds")]
 
 
 RTSP = frozenset({"rtsp", "rtsps"})
 NETWORK = RTSP | {"http", "https"}
 DECODED = NETWORK | {"file", "camera"}
+CAMERAS = NETWORK | {"camera"}
+IMPORTED = "import"  # in the place of a scheme: a source of the user's own
+IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
-def open_address(
-    source: str,
+def open_address(source: str, transport: Transport | None = None, live: bool | None = None) -> Source:
+    """Raises ValueError for options that mean nothing to this source."""
+    (opened,) = open_addresses([source], transport, live)
+    return opened
+
+
+def open_addresses(
+    sources: Sequence[str],
     transport: Transport | None = None,  # None, here and below: not said
     live: bool | None = None,
     *,
     fps: float = 2.0,  # how often a camera that gives single pictures is asked
     keep_damaged: bool | None = None,
     deinterlace: bool | None = None,
-) -> Source:
-    """Raises ValueError for options that mean nothing to this source."""
-    from stream.sources.address import open_source, parse
+    wait: bool | None = None,  # for a camera that is off; not said: where there are several
+) -> list[Source]:
+    """Each option is for those sources to which it means something. Raises ValueError for one that means nothing to
+    any of them, before the first is opened."""
+    from stream.registry import make
+    from stream.sources import SOURCES
+    from stream.sources.address import open_source
     from stream.sources.decoding import Decoding
 
-    scheme = parse(source).scheme
-    _refuse("--transport is", transport, scheme in RTSP, "for rtsp:// and rtsps://")
-    _refuse("--live and --recording are", live, scheme in NETWORK, "for addresses on the network")
-    _refuse("--keep-damaged is", keep_damaged, scheme in DECODED, "for video that is decoded")
-    _refuse("--deinterlace and --no-deinterlace are", deinterlace, scheme in DECODED, "for video that is decoded")
-    options: dict[str, Any] = {}
-    if scheme in NETWORK:
-        options |= {"live": live}
-        options |= {"transport": (transport or Transport.tcp).value} if scheme in RTSP else {"poll_fps": fps}
-    if scheme in DECODED:
-        options["decoding"] = Decoding(keep_damaged=bool(keep_damaged), deinterlace=deinterlace is not False)
-    return open_source(source, **options)
+    schemes = [_scheme(source) for source in sources]
+    _refuse("--transport is", transport, RTSP, schemes, "for rtsp:// and rtsps://")
+    _refuse("--live and --recording are", live, NETWORK, schemes, "for addresses on the network")
+    _refuse("--keep-damaged is", keep_damaged, DECODED, schemes, "for video that is decoded")
+    _refuse("--deinterlace and --no-deinterlace are", deinterlace, DECODED, schemes, "for video that is decoded")
+    _refuse("--wait and --no-wait are", wait, CAMERAS, schemes, "for cameras and addresses on the network")
+    decoding = Decoding(keep_damaged=bool(keep_damaged), deinterlace=deinterlace is not False)
+    patient = len(sources) > 1 if wait is None else wait
+
+    def opened(source: str, scheme: str) -> Source:
+        if scheme == IMPORTED:
+            own: Source = make(source, SOURCES)
+            return own
+        options: dict[str, Any] = {}
+        if scheme in NETWORK:
+            options |= {"live": live}
+            options |= {"transport": (transport or Transport.tcp).value} if scheme in RTSP else {"poll_fps": fps}
+        if scheme in DECODED:
+            options["decoding"] = decoding
+        return open_source(source, patient=patient, **options)
+
+    return [opened(source, scheme) for source, scheme in zip(sources, schemes, strict=True)]
 
 
-def _refuse(name: str, value: object, means_something: bool, what: str) -> None:
+def _scheme(source: str) -> str:
+    """A class of the user's own may stand for an address here, where whoever types it may run any program anyway."""
+    from stream.sources import SOURCES
+    from stream.sources.address import parse
+
+    is_import_path = IMPORT_PATH.fullmatch(source) and source.partition(":")[0].lower() not in SOURCES
+    return IMPORTED if is_import_path and not Path(source).exists() else parse(source).scheme
+
+
+def _refuse(name: str, value: object, meant: frozenset[str], schemes: Sequence[str], what: str) -> None:
     """An option that was said and would do nothing is a mistake, not a detail."""
-    if value is not None and not means_something:
-        raise ValueError(f"{name} {what}, and this source is something else.")
+    if value is not None and not meant & set(schemes):
+        others = "this source is" if len(schemes) == 1 else "all these sources are"
+        raise ValueError(f"{name} {what}, and {others} something else.")

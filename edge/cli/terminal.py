@@ -126,15 +126,15 @@ def tell(facts: dict[str, Any], as_json: bool, title: str) -> None:
     table = Table(title=Text(printable(title)), show_header=False, title_justify="left", title_style="bold")
     for name, value in facts.items():
         if value is not None and value != {}:
-            table.add_row(name.replace("_", " "), _plain(value))
+            table.add_row(name.replace("_", " "), plain(value))
     notes.print(table)
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', ' ')} {_plain(item)}" for key, item in value.items())
+        return ", ".join(f"{key.replace('_', ' ')} {plain(item)}" for key, item in value.items())
     return escape(printable(str(value)))

@@ -1,15 +1,13 @@
-"""`edge watch`, `edge describe`, `edge demo`: what a model says of what it sees."""
+"""`edge watch`: what a model says of one camera, or of many, while it sees them."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from edge.cli.options import (
     AsJson,
@@ -25,32 +23,30 @@ from edge.cli.options import (
     Runner,
     Seconds,
     Threads,
-    open_address,
+    Wait,
+    open_addresses,
 )
-from edge.cli.terminal import (
-    DEMO_FAILED,
-    complain,
-    discard_output,
-    exit_code,
-    load,
-    notes,
-    options_checked,
-    print_json,
-    tell,
-)
-from edge.errors import EdgeError, EventsLost
+from edge.cli.signals import stopped_by_signals
+from edge.cli.terminal import complain, load, notes, options_checked, print_json, tell
+from edge.cli.ticker import Ticker
+from edge.errors import EventsLost
 from edge.media.limits import DEFAULT_MAX_PIXELS
-from stream.errors import StreamError
-from stream.printable import Pieces, printable
-from stream.tasks.boxes import readable
+from stream.printable import printable
 
 if TYPE_CHECKING:
-    from edge.commands.describe import Answer
-    from stream.tasks import Task
+    from stream.session import Session
+    from stream.summary import Summary
 
 
 def watch(
-    source: Annotated[str, typer.Argument(help="rtsp://..., http://..., camera:0, a file, a folder, synthetic:")],
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NAME=]SOURCE...",
+            help="rtsp://..., http://..., camera:0, a file, a folder, synthetic:, "
+            'or a class of your own, "your.package:YourSource"; several share one model',
+        ),
+    ],
     model: Model = "pocket",
     fps: Fps = 2.0,
     window: Annotated[int, typer.Option(help="the longest memory, in groups of two frames")] = 8,
@@ -59,11 +55,44 @@ def watch(
     ask: Annotated[list[str] | None, typer.Option(help="a yes/no question; may be given several times")] = None,
     task: Annotated[list[str] | None, typer.Option(help='a task of your own: "your.package:YourTask"')] = None,
     every: Annotated[float, typer.Option(help="seconds of video between answers; 0: as often as possible")] = 0.0,
-    out: Annotated[Path | None, typer.Option(help="append events to this file, a JSON line each")] = None,
-    overlay: Annotated[Path | None, typer.Option(help="write a video with boxes and answers drawn in")] = None,
+    crop: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="look at a part of the picture only: x,y,width,height in pixels, or in fractions of the picture where "
+            "all four are 1 at most; front=x,y,width,height for one of several cameras. Boxes stay those of the whole "
+            "picture"
+        ),
+    ] = None,
+    changes: Annotated[
+        bool,
+        typer.Option(
+            "--changes",
+            help="tell only answers that differ from the last one told of the same camera and task: other words, "
+            "another yes or no, boxes that came, went, or moved by more than a ninth of their side. Goes for the "
+            "terminal and for all that is written; the summary counts what was not told",
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="append the events of all cameras to this file, a JSON line each")
+    ] = None,
+    overlay: Annotated[
+        Path | None,
+        typer.Option(
+            help="write a video with boxes and answers drawn in; of several cameras one each: door.mp4 becomes "
+            "door-front.mp4, door-back.mp4"
+        ),
+    ] = None,
+    snapshots: Annotated[
+        Path | None,
+        typer.Option(
+            help="keep the picture of each yes and each box in this folder, as front_TIME_TASK.jpg, without boxes "
+            "drawn; nothing is deleted there"
+        ),
+    ] = None,
     sink: Annotated[list[str] | None, typer.Option(help='where else events go: "your.package:YourSink"')] = None,
     duration: Seconds = None,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    wait: Wait = None,
     transport: Rtsp = None,
     live: Live = None,
     keep_damaged: KeepDamaged = None,
@@ -74,147 +103,74 @@ def watch(
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Watch a source and tell what is there: descriptions, boxes, yes or no; each with its age."""
-    from edge.commands.outputs import check_outputs, source_path
-    from edge.commands.watch import WatchOptions, make_other_sinks, make_session, make_sinks, make_tasks
-    from edge.hub import model_path
+    """Watch cameras and tell what is there: descriptions, boxes, yes or no; each with its age."""
+    from edge.commands.cameras import check_files, crops_of, overlays_of, sinks_of
+    from edge.commands.watch import WatchOptions, make_other_sinks, make_session, make_tasks
+    from stream.naming import name_cameras
 
     with options_checked():
-        tasks = make_tasks(describe, ground, ask, task)
-        options = WatchOptions(fps=fps, window=window, max_pixels=max_pixels, every=every, duration=duration)
-        read = {"the source": source_path(source), "the model": model_path(model)}
+        cameras = name_cameras(source)
+        tasks = [make_tasks(describe, ground, ask, task) for _ in cameras]
+        options = WatchOptions(
+            fps=fps, window=window, max_pixels=max_pixels, every=every, duration=duration, only_changes=changes
+        )
+        crops = crops_of(crop, cameras)
         own_sinks = make_other_sinks(sink)
-        check_outputs({"--out": out, "--overlay": overlay}, read)
-        camera = open_address(source, transport, live, fps=fps, keep_damaged=keep_damaged, deinterlace=deinterlace)
+        overlays = overlays_of(overlay, cameras)
+        check_files(cameras, model, out=out, overlays=overlays, snapshots=snapshots)
+        opened = open_addresses(
+            [camera.address for camera in cameras], transport, live,
+            fps=fps, keep_damaged=keep_damaged, deinterlace=deinterlace, wait=wait,
+        )  # fmt: skip
     engine = load(model, device, dtype, runner, threads)
-    sinks = make_sinks(as_json=as_json, out=out, overlay=overlay, others=own_sinks)
+    sinks = sinks_of(cameras, as_json=as_json, out=out, overlays=overlays, snapshots=snapshots, others=own_sinks)
     show = Ticker()
-    session = make_session(camera, engine, tasks, sinks, options, show.add)
-    with stopped_by_signals(session.stop), show:
+    sessions = [
+        make_session(each, engine, asked, heard, replace(options, crop=part), show.of(camera.name), camera.name)
+        for camera, each, asked, heard, part in zip(cameras, opened, tasks, sinks, crops, strict=True)
+    ]
+    _run(sessions, show, as_json)
+
+
+def _run(sessions: Sequence[Session], show: Ticker, as_json: bool) -> None:
+    """All of them to their ends. Raises the error of one that failed, after the others' answers were delivered."""
+    from stream.ledger import STOPPED
+    from stream.scheduler import Scheduler
+
+    def stop() -> None:
+        for session in sessions:
+            session.stop()
+
+    def report(over: Session) -> None:
+        ended = over.summary().ended
+        if ended == STOPPED:  # by a signal, or because nobody reads the answers any more: the others' neither
+            stop()
+        elif any(session.summary().ended == "running" for session in sessions):
+            notes.print(printable(f"{over.name} is over: {over.error or ended}; the others go on"), markup=False)
+
+    with stopped_by_signals(stop), show:
         try:
-            session.run()
+            Scheduler(sessions, on_end=report).run()
         finally:  # an error of the model, too, leaves a summary behind
-            summary = session.summary()
-            tell(summary.to_dict(), as_json, title=f"{summary.stream}: {summary.ended}")
-    if session.error is not None:
-        raise session.error
-    if lost := summary.sink_errors + summary.sink_dropped:
+            summaries = [session.summary() for session in sessions]
+            _tell(summaries, as_json)
+    errors = [session.error for session in sessions if session.error is not None]
+    for error in errors[:-1]:
+        complain(error)
+    if errors:
+        raise errors[-1]
+    if lost := sum(summary.sink_errors + summary.sink_dropped for summary in summaries):
         raise EventsLost(f"{lost} deliveries of events failed. The warnings above say which; the summary counts them.")
 
 
-def describe(
-    files: Annotated[list[str], typer.Argument(help="pictures or clips")],
-    prompt: Annotated[str | None, typer.Option(help="what to ask of each, instead of for a description")] = None,
-    model: Model = "pocket",
-    fps: Fps = 2.0,
-    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
-    max_tokens: Annotated[int, typer.Option(min=1, help="length of an answer, at most")] = 256,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    runner: Runner = "pytorch",
-    threads: Threads = None,
-    as_json: AsJson = False,
-) -> None:
-    """Describe pictures and clips, one answer each."""
-    from edge.commands.describe import describe_file
+def _tell(summaries: Sequence[Summary], as_json: bool) -> None:
+    """Of one camera all numbers; of several a row each, or for a program an object each, in the order given."""
+    if len(summaries) == 1:
+        tell(summaries[0].to_dict(), as_json, title=f"{summaries[0].stream}: {summaries[0].ended}")
+    elif as_json:
+        for summary in summaries:
+            print_json(summary.to_dict())
+    else:
+        from edge.cli.tables.cameras import show_cameras
 
-    engine = load(model, device, dtype, runner, threads)
-    failed: Exception | None = None
-    for file in files:
-        try:
-            answer = describe_file(engine, file, prompt, fps=fps, max_pixels=max_pixels, max_tokens=max_tokens)
-            if as_json:
-                print_json(answer.to_dict())
-            else:
-                _print_answer(answer)
-        except (StreamError, EdgeError) as error:  # the other files are described all the same
-            failed = error
-            complain(error)
-    if failed is not None:
-        raise typer.Exit(exit_code(failed))
-
-
-def demo(
-    model: Model = "pocket",
-    folder: Annotated[Path, typer.Option(help="where the clip, the events and the annotated video go")] = Path("demo"),
-    seconds: Annotated[float, typer.Option(min=1, help="how long the camera is watched")] = 20.0,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    runner: Runner = "pytorch",
-    threads: Threads = None,
-) -> None:
-    """Serve a drawn scene as an RTSP camera on loopback, watch it, and hold the answers against the truth."""
-    from edge.commands.demo import demo_files, run_demo
-    from edge.commands.outputs import check_outputs
-    from edge.hub import model_path
-
-    check_outputs(demo_files(folder), {"the model": model_path(model)})
-    engine = load(model, device, dtype, runner, threads)
-
-    def announce(address: str) -> None:
-        notes.print(f"a camera plays a drawn scene at {address}; watching for {seconds:.0f} s", markup=False)
-
-    result = run_demo(engine, folder, seconds, announce)
-    tell(result.summary.to_dict(), as_json=False, title=f"{result.summary.stream}: {result.summary.ended}")
-    tell(result.to_dict(), as_json=False, title="against the truth of the scene")
-    if not result.is_right:
-        raise typer.Exit(DEMO_FAILED)
-
-
-class Ticker:
-    """One line at the foot of the terminal: the answer that is being made, piece by piece."""
-
-    def __init__(self) -> None:
-        self._status = notes.status("waiting for pictures")
-        self._task, self._text, self._pieces = "", "", Pieces()
-
-    def add(self, task: Task, piece: str) -> None:
-        if task.name != self._task:
-            self._task, self._text, self._pieces = task.name, "", Pieces()
-        self._text = (self._text + self._pieces.add(piece))[-200:]
-        self._status.update(Text(f"{printable(task.name)}: {readable(self._text)[-60:]}"))
-
-    def __enter__(self) -> None:
-        self._status.start()
-
-    def __exit__(self, *error: object) -> None:
-        self._status.stop()
-
-
-def _print_answer(answer: Answer) -> None:
-    from stream.sinks.stdout import PipeConsole
-
-    console = PipeConsole(highlight=False)
-    try:
-        console.print(printable(answer.file), style="bold", markup=False)
-        for piece in answer:
-            console.print(piece, end="", markup=False, soft_wrap=True)
-        console.print()
-        for line in answer.box_lines():
-            console.print(f"  {line}", style="green", markup=False)
-    except BrokenPipeError:  # whoever read it has had enough, as `head` has
-        discard_output()
-        return
-    notes.print(f"  {answer.cost()}", style="dim", markup=False)
-
-
-@contextmanager
-def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a terminal that closes end a watch in good order; a second signal ends it at once."""
-    signals = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored: under `nohup`
-        signals.append(signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def handle(number: int, frame: object) -> None:
-        for each in signals:
-            signal.signal(each, before[each])
-        stop()
-
-    for number in signals:
-        signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number in signals:
-            signal.signal(number, before[number])
+        show_cameras(summaries, notes)

@@ -1,4 +1,4 @@
-"""From the options of `edge watch` to a session: tasks, sinks, and the size of frames."""
+"""From the options of `edge watch` to a session: tasks, sinks, and the size of frames. Many of them: cameras.py."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge.engine.engine import Engine
 from edge.media.limits import DEFAULT_MAX_PIXELS
+from stream.crop import WHOLE, Crop
 from stream.registry import find, make
 from stream.session import Session, no_text
 from stream.sinks import SINKS, Sink
@@ -26,6 +27,8 @@ class WatchOptions:
     max_pixels: int = DEFAULT_MAX_PIXELS  # of a frame, at most
     every: float = 0.0  # seconds of video between answers; 0: as often as the engine can
     duration: float | None = None  # seconds
+    crop: Crop = WHOLE  # the part of the picture that is looked at
+    only_changes: bool = False  # sinks hear only answers that differ from the last they heard
 
     def __post_init__(self) -> None:
         if not 0 < self.fps < math.inf:
@@ -53,13 +56,20 @@ def make_tasks(
     return tasks or [describes()]
 
 
-def make_sinks(*, as_json: bool, out: Path | None, overlay: Path | None, others: Sequence[Sink] = ()) -> list[Sink]:
+def make_sinks(
+    *,
+    as_json: bool,
+    out: Path | None,
+    overlay: Path | None,
+    snapshots: Path | None = None,
+    others: Sequence[Sink] = (),
+    tells_stream: bool = False,  # on the terminal: which of several
+) -> list[Sink]:
     """The terminal always; files where they were asked for. Raises SinkUnwritable."""
-    sinks: list[Sink] = [find("stdout", SINKS)(json=as_json)]
-    if out is not None:
-        sinks.append(find("jsonl", SINKS)(out))
-    if overlay is not None:
-        sinks.append(find("overlay", SINKS)(overlay))
+    sinks: list[Sink] = [find("stdout", SINKS)(json=as_json, tells_stream=tells_stream)]
+    for name, place in (("jsonl", out), ("overlay", overlay), ("snapshots", snapshots)):
+        if place is not None:
+            sinks.append(find(name, SINKS)(place))
     return [*sinks, *others]
 
 
@@ -75,6 +85,7 @@ def make_session(
     sinks: Sequence[Sink],
     options: WatchOptions,
     on_text: Callable[[Task, str], None] = no_text,
+    name: str | None = None,  # of the stream in its events; None: what the source is called
 ) -> Session:
     """A session whose frames get the size the model likes. Raises ValueError for options that mean nothing."""
     return Session(
@@ -86,6 +97,9 @@ def make_session(
         window=options.window,
         choose_size=partial(engine.limits.frame_size, max_pixels=options.max_pixels),
         every=options.every,
+        name=name,
         duration=options.duration,
         on_text=on_text,
+        crop=options.crop,
+        only_changes=options.only_changes,
     )

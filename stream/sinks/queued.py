@@ -37,7 +37,7 @@ class QueuedSink:
         on_unread: Callable[[], None] = lambda: None,  # nobody reads what it writes; from the sink's thread
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name = type(sink).__name__
+        self.name = str(getattr(sink, "name", type(sink).__name__))
         self.errors = 0
         self.dropped = 0
         self._sink = sink

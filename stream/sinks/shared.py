@@ -21,6 +21,7 @@ def share(sink: Sink, num_streams: int) -> list[Sink]:
 
 class _Desk:
     def __init__(self, sink: Sink, num_open: int) -> None:
+        self.name = type(sink).__name__  # for the log
         self._sink = sink
         self._num_open = num_open
         self._lock = threading.Lock()  # each stream's queue has a thread of its own
@@ -38,6 +39,7 @@ class _Desk:
 
 class _Handle:
     def __init__(self, desk: _Desk) -> None:
+        self.name = desk.name
         self._desk = desk
         self._is_closed = False
 

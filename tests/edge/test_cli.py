@@ -14,8 +14,9 @@ import pytest
 from edge_command import run
 from PIL import Image
 
+from edge.cli.signals import stopped_by_signals
 from edge.cli.terminal import OUTPUT_FAILED
-from edge.cli.watching import Ticker, stopped_by_signals
+from edge.cli.ticker import Ticker
 from edge.commands.describe import Answer
 from stream.clip import write_clip
 from stream.event import Event
@@ -157,7 +158,7 @@ def test_doctor_tells_connecting_and_waiting_for_a_picture_apart(
         (["watch", "synthetic:", "--ground", "person,"], 2, "label"),
         (["watch", "synthetic:", "--fps", "0"], 2, "fps"),
         (["watch", "synthetic:", "--task", "no.package:Task"], 2, "no.package:Task"),
-        (["watch", "synthetic:", "--sink", "carrier pigeon"], 2, "none of jsonl, overlay, stdout"),
+        (["watch", "synthetic:", "--sink", "carrier pigeon"], 2, "none of jsonl, overlay, snapshots, stdout"),
         (["watch", "synthetic:", "--window", "0"], 2, "window"),
         (["watch", "synthetic:", "--transport", "pigeon"], 2, "pigeon"),
         (["watch", "clip.mp4", "--live"], 2, "--live"),

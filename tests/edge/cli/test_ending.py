@@ -162,7 +162,7 @@ class Interrupting:
 def test_ctrl_c_while_watching_ends_it_well(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("edge.commands.watch.make_sinks", lambda **_: [Interrupting()])
+    monkeypatch.setattr("edge.commands.cameras.make_sinks", lambda **_: [Interrupting()])
 
     assert run(monkeypatch, "watch", "synthetic://?live=1", "--json") == 0
 

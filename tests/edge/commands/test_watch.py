@@ -46,7 +46,7 @@ def test_what_the_options_of_a_watch_make_is_what_the_registries_say(monkeypatch
     monkeypatch.setitem(SINKS, "stdout", "builtins:dict")
 
     assert make_tasks("What is it?", None, None) == ["What is it?"]
-    assert make_sinks(as_json=True, out=None, overlay=None) == [{"json": True}]
+    assert make_sinks(as_json=True, out=None, overlay=None) == [{"json": True, "tells_stream": False}]
 
 
 @pytest.mark.parametrize(
