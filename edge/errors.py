@@ -15,6 +15,7 @@
         AccessDenied       a file, host or amount that whoever wrote the message may not name
         PromptTooLong      the conversation or the question does not fit
         NothingSeen        a question about a stream before its first picture
+        NotTaught          a question about real things, while nobody named a model that knows them
       ReportUnreadable     a file that is no report of a profile, or of another version
       BadSampling          generation settings that mean nothing (a negative temperature)
       OptionRefused        what options say of a device or a workload means nothing
@@ -99,6 +100,10 @@ class PromptTooLong(PromptError):
 
 class NothingSeen(PromptError):
     code = "PROMPT_NOTHING_SEEN"
+
+
+class NotTaught(PromptError):
+    code = "PROMPT_NOT_TAUGHT"
 
 
 class ReportUnreadable(EdgeError):
