@@ -17,6 +17,8 @@ Exit codes:
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from edge import threads
@@ -50,5 +52,7 @@ def main() -> None:
     """The console script."""
     escape_what_cannot_be_shown()
     threads.configure()
+    if "" not in sys.path:
+        sys.path.append("")  # so that "plugins:Lamp" finds a plugins.py here; last, so that it hides nothing
     with ended_in_one_line():
         app()

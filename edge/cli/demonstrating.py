@@ -20,7 +20,15 @@ def demo(
     runner: Runner = "pytorch",
     threads: Threads = None,
 ) -> None:
-    """Serve a drawn scene as an RTSP camera on loopback, watch it, and hold the answers against the truth."""
+    """Serve a drawn scene as an RTSP camera on loopback, watch it, and hold the answers against the truth.
+
+    \b
+    Ten seconds of it, with everything in a folder of its own:
+      edge demo --seconds 10 --folder /tmp/demo
+
+    Nothing is fetched. The folder has the scene (scene.mp4), the events (events.jsonl) and the video with boxes and
+    answers (annotated.mp4) then; the exit code is 6 where too many boxes were wrong.
+    """
     from edge.commands.demo import demo_files, run_demo
     from edge.commands.outputs import check_outputs
     from edge.hub import model_path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli.options import AsJson, Device, Dtype, Fps, MaxPixels, Model, Runner, Threads
+from edge.cli.options import AsJson, ChosenModel, Device, Dtype, Fps, MaxPixels, Runner, Threads
 from edge.cli.terminal import complain, discard_output, exit_code, load, notes, print_json
 from edge.errors import EdgeError
 from edge.media.limits import DEFAULT_MAX_PIXELS
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def describe(
     files: Annotated[list[str], typer.Argument(help="pictures or clips")],
     prompt: Annotated[str | None, typer.Option(help="what to ask of each, instead of for a description")] = None,
-    model: Model = "pocket",
+    model: ChosenModel = None,
     fps: Fps = 2.0,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     max_tokens: Annotated[int, typer.Option(min=1, help="length of an answer, at most")] = 256,
@@ -30,10 +30,21 @@ def describe(
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Describe pictures and clips, one answer each."""
+    """Describe pictures and clips, one answer each.
+
+    \b
+    A picture and a clip, and another question than the usual one:
+      edge describe photo.jpg clip.mp4 --model Qwen/Qwen2-VL-2B-Instruct
+      edge describe photo.jpg --model Qwen/Qwen2-VL-2B-Instruct \\
+          --prompt "What does the sign say?"
+
+    Of a clip the model sees --fps frames per second. With --json there is one object per file: its text, boxes in
+    fractions of the picture, why the answer ended, and tokens read and written.
+    """
+    from edge.cli.candour import chosen
     from edge.commands.describe import describe_file
 
-    engine = load(model, device, dtype, runner, threads)
+    engine = load(chosen(model, files), device, dtype, runner, threads)
     failed: Exception | None = None
     for file in files:
         try:

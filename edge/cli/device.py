@@ -171,7 +171,16 @@ def doctor(
     live: Live = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what this machine, and a source, are like. Credentials are hidden, so the output can be shown around."""
+    """Tell what this machine, and a source, are like. Credentials are hidden, so the output can be shown around.
+
+    \b
+    The machine alone, and with a camera that makes trouble:
+      edge doctor
+      edge doctor rtsp://user:password@192.168.1.20/stream --transport udp
+
+    Of a source it tells codec, size, frames per second, whose clock counts, and how long it took to connect, to the
+    first data and to the first frame: a long time between the last two is a camera that sends keyframes rarely.
+    """
     from edge.commands.doctor import source_report
     from edge.machine import machine
 

@@ -20,6 +20,14 @@ class Transport(StrEnum):
 
 
 Model = Annotated[str, typer.Option(help='"pocket", a model folder, or a hub name such as Qwen/Qwen2-VL-2B-Instruct')]
+ChosenModel = Annotated[
+    str | None,
+    typer.Option(
+        help="a model folder, or a hub name such as Qwen/Qwen2-VL-2B-Instruct  "
+        "[default: pocket, which is embedded and knows drawn shapes only]",
+        show_default=False,
+    ),
+]
 Device = Annotated[str, typer.Option(help='"auto", "cpu" or "cuda"')]
 Dtype = Annotated[str, typer.Option(help='"auto" (as the checkpoint says), "float32", "bfloat16" or "float16"')]
 Runner = Annotated[str, typer.Option(help='what computes: "pytorch", or "your.package:YourRunner"')]

@@ -11,6 +11,7 @@ import typer
 
 from edge.cli.options import (
     AsJson,
+    ChosenModel,
     Deinterlace,
     Device,
     Dtype,
@@ -18,7 +19,6 @@ from edge.cli.options import (
     KeepDamaged,
     Live,
     MaxPixels,
-    Model,
     Rtsp,
     Runner,
     Seconds,
@@ -42,14 +42,14 @@ def watch(
     source: Annotated[
         list[str],
         typer.Argument(
-            metavar="[NAME=]SOURCE...",
+            metavar="SOURCE",
             help="rtsp://..., http://..., camera:0, a file, a folder, synthetic:, "
-            'or a class of your own, "your.package:YourSource"; several share one model',
+            'or a class of your own, "your.package:YourSource"; front=rtsp://... gives it a name',
         ),
     ],
-    model: Model = "pocket",
+    model: ChosenModel = None,
     fps: Fps = 2.0,
-    window: Annotated[int, typer.Option(help="the longest memory, in groups of two frames")] = 8,
+    window: Annotated[int, typer.Option(help="the longest memory, in groups (of two frames, see above)")] = 8,
     describe: Annotated[str | None, typer.Option(help="what to ask for as a description")] = None,
     ground: Annotated[str | None, typer.Option(help='what to draw boxes around: "person, dog"')] = None,
     ask: Annotated[list[str] | None, typer.Option(help="a yes/no question; may be given several times")] = None,
@@ -103,13 +103,32 @@ def watch(
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Watch cameras and tell what is there: descriptions, boxes, yes or no; each with its age."""
+    """Watch cameras and tell what is there: descriptions, boxes, yes or no; each with its age.
+
+    \b
+    One camera, and two on one model, each with a name:
+      edge watch rtsp://user:password@192.168.1.20/stream \\
+          --model Qwen/Qwen2-VL-2B-Instruct --ground "person, dog" \\
+          --describe "Describe what happens at the door."
+      edge watch front=rtsp://192.168.1.20/live back=rtsp://192.168.1.21/live \\
+          --model Qwen/Qwen2-VL-2B-Instruct --ask "Is the door open?" \\
+          --changes --out events.jsonl --snapshots yes/ --duration 3600
+    To try it without a camera and without a model to fetch:
+      edge watch "synthetic://?live=1" --ground "red circle" --duration 10
+
+    The model reads video in groups: two frames, half a second apart at --fps 2. A window is the newest groups that
+    it remembers, and every answer speaks of one window.
+
+    With --json the events come as JSON lines, and last the summary of each camera, one line each.
+    """
+    from edge.cli.candour import chosen
     from edge.commands.cameras import check_files, crops_of, overlays_of, sinks_of
     from edge.commands.watch import WatchOptions, make_other_sinks, make_session, make_tasks
     from stream.naming import name_cameras
 
     with options_checked():
         cameras = name_cameras(source)
+        addresses = [camera.address for camera in cameras]
         tasks = [make_tasks(describe, ground, ask, task) for _ in cameras]
         options = WatchOptions(
             fps=fps, window=window, max_pixels=max_pixels, every=every, duration=duration, only_changes=changes
@@ -117,12 +136,13 @@ def watch(
         crops = crops_of(crop, cameras)
         own_sinks = make_other_sinks(sink)
         overlays = overlays_of(overlay, cameras)
-        check_files(cameras, model, out=out, overlays=overlays, snapshots=snapshots)
+        name = chosen(model, addresses, [*(ask or ()), *(ground or "").split(",")])
+        check_files(cameras, name, out=out, overlays=overlays, snapshots=snapshots)
         opened = open_addresses(
-            [camera.address for camera in cameras], transport, live,
+            addresses, transport, live,
             fps=fps, keep_damaged=keep_damaged, deinterlace=deinterlace, wait=wait,
         )  # fmt: skip
-    engine = load(model, device, dtype, runner, threads)
+    engine = load(name, device, dtype, runner, threads)
     sinks = sinks_of(cameras, as_json=as_json, out=out, overlays=overlays, snapshots=snapshots, others=own_sinks)
     show = Ticker()
     sessions = [
