@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 
@@ -22,10 +22,13 @@ def find(name: str, registry: Mapping[str, str]) -> Callable[..., Any]:
     return found
 
 
-def make(name: str, registry: Mapping[str, str]) -> Any:
-    """One of that class, as it is without arguments. Raises ValueError where it needs some."""
+def make(name: str, registry: Mapping[str, str], needs: Collection[str] = ()) -> Any:
+    """One of that class, as it is without arguments. Raises ValueError where it wants some, or lacks one of `needs`."""
     found = find(name, registry)
     try:
-        return found()
+        made = found()
     except TypeError as error:
         raise ValueError(f"{name} cannot be made without arguments ({error}).") from None
+    if lacking := [need for need in needs if not hasattr(made, need)]:
+        raise ValueError(f"{name} will not do here: it has no {', no '.join(lacking)}.")
+    return made

@@ -74,6 +74,7 @@ NETWORK = RTSP | {"http", "https"}
 DECODED = NETWORK | {"file", "camera"}
 CAMERAS = NETWORK | {"camera"}
 IMPORTED = "import"  # in the place of a scheme: a source of the user's own
+SOURCE_NEEDS = ("live", "name", "codec", "__iter__", "close")
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -111,7 +112,7 @@ def open_addresses(
 
     def opened(source: str, scheme: str) -> Source:
         if scheme == IMPORTED:
-            own: Source = make(source, SOURCES)
+            own: Source = make(source, SOURCES, SOURCE_NEEDS)
             return own
         options: dict[str, Any] = {}
         if scheme in NETWORK:

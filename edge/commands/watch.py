@@ -17,6 +17,9 @@ from stream.sinks import SINKS, Sink
 from stream.sources import Source
 from stream.tasks import TASKS, Task
 
+TASK_NEEDS = ("name", "choices", "max_tokens", "prompt", "parse")
+SINK_NEEDS = ("publish", "close")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchOptions:
@@ -52,7 +55,7 @@ def make_tasks(
     tasks += [] if ground is None else [grounds(label) for label in ground.split(",")]
     questions = list(ask or ())
     tasks += [asks(q, name="ask" if len(questions) == 1 else f"ask:{n}") for n, q in enumerate(questions, start=1)]
-    tasks += [make(name, TASKS) for name in others or ()]
+    tasks += [make(name, TASKS, TASK_NEEDS) for name in others or ()]
     return tasks or [describes()]
 
 
@@ -75,7 +78,7 @@ def make_sinks(
 
 def make_other_sinks(names: Sequence[str] | None) -> list[Sink]:
     """By their names or import paths. Raises ValueError for one that is not to be had."""
-    return [make(name, SINKS) for name in names or ()]
+    return [make(name, SINKS, SINK_NEEDS) for name in names or ()]
 
 
 def make_session(

@@ -4,7 +4,7 @@ import pytest
 
 from edge.commands.watch import make_other_sinks, make_sinks, make_tasks
 from stream.sinks import SINKS
-from stream.tasks import TASKS
+from stream.tasks import TASKS, Finding
 
 
 class Counts:
@@ -16,6 +16,13 @@ class Counts:
 
     def prompt(self) -> str:
         return "How many?"
+
+    def parse(self, text: str, probabilities: object, picture: object = None) -> Finding:
+        return Finding(text)
+
+    def publish(self, event: object, picture: object) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def test_one_ground_task_per_label() -> None:
@@ -56,6 +63,7 @@ def test_what_the_options_of_a_watch_make_is_what_the_registries_say(monkeypatch
         ("no.such.package:Task", "cannot be imported"),
         (f"{__name__}:Nothing", "cannot be imported"),
         ("ask", "cannot be made without arguments"),
+        ("builtins:dict", "it has no name, no choices"),
     ],
 )
 def test_a_task_that_is_not_to_be_had_is_named(name: str, match: str) -> None:
