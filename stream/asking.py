@@ -12,7 +12,8 @@ from typing import Protocol
 
 from stream.crop import WHOLE, Crop
 from stream.errors import NoPictureYet, NotWatched
-from stream.event import Event
+from stream.event import Event, rfc3339
+from stream.event_id import next_id
 from stream.frame import Group, Pixels, Window
 from stream.tasks import Task
 from stream.tasks.geometry import Picture
@@ -81,6 +82,7 @@ class Asker:
         on_text: Callable[[Task, str], None],
         is_stopped: Callable[[], bool],  # looked at between two pieces of text
         clock: Callable[[], float],
+        wall_clock: Callable[[], float],  # seconds since 1970
         crop: Crop = WHOLE,  # what the groups show of their pictures
     ) -> None:
         self.num_events = 0
@@ -94,6 +96,8 @@ class Asker:
         self._is_stopped = is_stopped
         self._clock = clock
         self._crop = crop
+        self._wall_clock = wall_clock
+        self._time = ""  # of the newest frame in the context, by the wall clock
         self._context: Context | None = None
         self._picture: Pixels | None = None  # newest frame in the context
         self._looked_at: Picture | None = None  # the same at the model's size
@@ -116,6 +120,7 @@ class Asker:
         assert self._context is not None
         self._context.append(group)
         self._picture = group.picture
+        self._time = rfc3339(self._wall_clock() - (self._clock() - group.captured))
         self._looked_at = Picture(*group.pixels.shape[1:3])
         self.is_unanswered = True
 
@@ -174,4 +179,9 @@ class Asker:
             p_yes=finding.p_yes,
             model=self._engine.name,
             variant=self._engine.variant,
+            id=next_id(),
+            time=self._time,
+            span=window.end - window.start,
+            seconds=window.seconds,
+            question=task.prompt(),
         )

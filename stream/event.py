@@ -1,4 +1,4 @@
-"""What was said of which window: Event, Box, and their JSON.
+"""What was said of which window: Event, Box, and their JSON, which EVENTS.md describes.
 
 Pure values. Knows nothing of delivery; coordinates are fractions of the picture.
 """
@@ -6,8 +6,12 @@ Pure values. Knows nothing of delivery; coordinates are fractions of the picture
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 from typing import Any
+
+SCHEMA = 1
+"""Of an event's JSON. New fields leave it as it is; whatever else changes makes it another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +59,39 @@ class Event:
     p_yes: float | None = None  # probability of yes, where the task asks for that
     model: str = ""
     variant: str = ""  # how the weights are stored: "float32", "bfloat16", "int4-g128" ...
+    id: str = ""  # no other event's, in any run; sorts by publication (event_id.py)
+    time: str = ""  # RFC 3339 in UTC, milliseconds: the wall clock when the newest frame reached this process
+    span: float = 0.0  # seconds from the oldest frame to the newest
+    seconds: float = 0.0  # of video that the window covers: `span` and as long as the newest sample stands
+    question: str = ""  # in the words that were put to the model
 
     def to_dict(self) -> dict[str, Any]:
-        fields = asdict(self)
-        fields["groups"] = list(self.groups)
-        fields["boxes"] = [asdict(box) for box in self.boxes]
-        fields["flags"] = list(self.flags)
-        return fields
+        written = {"schema": SCHEMA, **asdict(self)}
+        written["groups"] = list(self.groups)
+        written["boxes"] = [asdict(box) for box in self.boxes]
+        written["flags"] = list(self.flags)
+        return written
 
     def to_json(self) -> str:
         """One line, no line breaks inside."""
         return json.dumps(self.to_dict(), ensure_ascii=False)
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Event:
-        boxes = tuple(Box(**box) for box in fields["boxes"])
-        first, last = fields["groups"]
-        flags = tuple(fields.get("flags", ()))
-        return cls(**{**fields, "groups": (first, last), "boxes": boxes, "flags": flags})
+    def from_dict(cls, written: dict[str, Any]) -> Event:
+        """Fields that a later version added are passed over. Raises ValueError for another schema."""
+        if (schema := written.get("schema", SCHEMA)) != SCHEMA:
+            raise ValueError(f"the event has schema {schema}, and this version reads {SCHEMA}. Install a newer one.")
+        boxes = tuple(Box(**box) for box in written["boxes"])
+        first, last = written["groups"]
+        flags = tuple(written.get("flags", ()))
+        known = {field.name: written[field.name] for field in fields(cls) if field.name in written}
+        return cls(**{**known, "groups": (first, last), "boxes": boxes, "flags": flags})
+
+
+def rfc3339(since_1970: float) -> str:
+    """Seconds since 1970 as text that sorts by time.
+
+    >>> rfc3339(1_700_000_000.25)
+    '2023-11-14T22:13:20.250Z'
+    """
+    return datetime.fromtimestamp(since_1970, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

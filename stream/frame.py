@@ -102,3 +102,9 @@ class Window:
 
     def __len__(self) -> int:
         return self.last - self.first + 1
+
+    @property
+    def seconds(self) -> float:
+        """Of video: from the oldest frame to the end of the newest one's slot."""
+        num_slots = 2 * len(self)
+        return (self.end - self.start) * num_slots / (num_slots - 1)

@@ -73,6 +73,7 @@ class Session:
         only_changes: bool = False,  # the sinks hear only what differs from what they heard before (changes.py)
         on_text: Callable[[Task, str], None] = no_text,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         if window < 1:
             raise ValueError(f"window {window} groups: a window has at least 1 group.")
@@ -91,6 +92,7 @@ class Session:
             is_stopped=lambda: self._stop_asked,
             clock=clock,
             crop=crop,
+            wall_clock=wall_clock,
         )
         self._changes = Changes() if only_changes else None
         self._num_unchanged = 0

@@ -66,7 +66,7 @@ Wait = Annotated[
         show_default=False,
     ),
 ]
-Seconds = Annotated[float | None, typer.Option(help="stop after so many seconds")]
+Duration = Annotated[float | None, typer.Option(help="stop after so many seconds")]
 
 
 RTSP = frozenset({"rtsp", "rtsps"})

@@ -15,13 +15,13 @@ from edge.cli.options import (
     Deinterlace,
     Device,
     Dtype,
+    Duration,
     Fps,
     KeepDamaged,
     Live,
     MaxPixels,
     Rtsp,
     Runner,
-    Seconds,
     Threads,
     Wait,
     open_addresses,
@@ -49,7 +49,18 @@ def watch(
     ],
     model: ChosenModel = None,
     fps: Fps = 2.0,
-    window: Annotated[int, typer.Option(help="the longest memory, in groups (of two frames, see above)")] = 8,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="how far every answer looks back, at least; at most it is nearly twice as far  "
+            "[default: --window 8, which is 4.5 to 7.5 seconds at --fps 2]",
+            show_default=False,
+        ),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(help="the same in groups (of two frames, see above), at most", show_default=False),
+    ] = None,
     describe: Annotated[str | None, typer.Option(help="what to ask for as a description")] = None,
     ground: Annotated[str | None, typer.Option(help='what to draw boxes around: "person, dog"')] = None,
     ask: Annotated[list[str] | None, typer.Option(help="a yes/no question; may be given several times")] = None,
@@ -90,7 +101,7 @@ def watch(
         ),
     ] = None,
     sink: Annotated[list[str] | None, typer.Option(help='where else events go: "your.package:YourSink"')] = None,
-    duration: Seconds = None,
+    duration: Duration = None,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     wait: Wait = None,
     transport: Rtsp = None,
@@ -117,13 +128,14 @@ def watch(
       edge watch "synthetic://?live=1" --ground "red circle" --duration 10
 
     The model reads video in groups: two frames, half a second apart at --fps 2. A window is the newest groups that
-    it remembers, and every answer speaks of one window.
+    it remembers, and every answer speaks of one window. A full window goes on with its newest half, so that nothing
+    is computed twice: --seconds 8 keeps as many groups as make every answer speak of 8 seconds or more.
 
     With --json the events come as JSON lines, and last the summary of each camera, one line each.
     """
     from edge.cli.candour import chosen
     from edge.commands.cameras import check_files, crops_of, overlays_of, sinks_of
-    from edge.commands.watch import WatchOptions, make_other_sinks, make_session, make_tasks
+    from edge.commands.watch import WatchOptions, choose_window, make_other_sinks, make_session, make_tasks
     from stream.naming import name_cameras
 
     with options_checked():
@@ -131,7 +143,12 @@ def watch(
         addresses = [camera.address for camera in cameras]
         tasks = [make_tasks(describe, ground, ask, task) for _ in cameras]
         options = WatchOptions(
-            fps=fps, window=window, max_pixels=max_pixels, every=every, duration=duration, only_changes=changes
+            fps=fps,
+            window=choose_window(window, seconds, fps),
+            max_pixels=max_pixels,
+            every=every,
+            duration=duration,
+            only_changes=changes,
         )
         crops = crops_of(crop, cameras)
         own_sinks = make_other_sinks(sink)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from edge.engine.engine import Engine
+from edge.engine.sliding import groups_for
 from edge.media.limits import DEFAULT_MAX_PIXELS
 from stream.crop import WHOLE, Crop
 from stream.registry import find, make
@@ -17,6 +18,7 @@ from stream.sinks import SINKS, Sink
 from stream.sources import Source
 from stream.tasks import TASKS, Task
 
+DEFAULT_WINDOW = 8  # groups of two frames
 TASK_NEEDS = ("name", "choices", "max_tokens", "prompt", "parse")
 SINK_NEEDS = ("publish", "close")
 
@@ -26,7 +28,7 @@ class WatchOptions:
     """How much is looked at, and how often. Raises ValueError for what means nothing, before anything is opened."""
 
     fps: float = 2.0  # frames per second of video
-    window: int = 8  # groups of two frames, at most
+    window: int = DEFAULT_WINDOW  # groups of two frames, at most
     max_pixels: int = DEFAULT_MAX_PIXELS  # of a frame, at most
     every: float = 0.0  # seconds of video between answers; 0: as often as the engine can
     duration: float | None = None  # seconds
@@ -41,6 +43,22 @@ class WatchOptions:
         for name, seconds in (("every", self.every), ("duration", self.duration)):
             if seconds is not None and not seconds >= 0:
                 raise ValueError(f"{name} is {seconds} seconds: times are never negative.")
+
+
+def choose_window(window: int | None, seconds: float | None, fps: float) -> int:
+    """How many groups to remember, from the one or the other: `seconds` is how far every answer looks back, at least.
+
+    Raises ValueError for both, and for a time that is none.
+    """
+    if seconds is None:
+        return DEFAULT_WINDOW if window is None else window
+    if window is not None:
+        raise ValueError(f"window is {window} groups and seconds is {seconds:g}: both say how far back. Give one.")
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"seconds is {seconds}: how far back answers look must be above 0.")
+    if not 0 < fps < math.inf:
+        raise ValueError(f"fps is {fps}: it must be above 0.")
+    return groups_for(seconds, fps)
 
 
 def make_tasks(

@@ -20,6 +20,7 @@ import numpy as np
 from edge.engine.generation import Prefill, Reply, Write, first_tokens
 from edge.engine.prompt import stream_prefix, stream_suffix
 from edge.engine.sampling import Sampling
+from edge.engine.sliding import groups_kept, guaranteed_seconds
 from edge.engine.tokenizer import Tokenizer
 from edge.errors import NothingSeen, PromptTooLong
 from edge.models.family import Tokens
@@ -87,11 +88,12 @@ class Context:
         self._end_turn()
         newest = Seen.of(group, self._embed(group.pixels))
         if newest.embeddings.grid != self._grid:
+            self._check_fits(newest)
             self._allocate(newest.embeddings.grid, ROOM_FOR_QUESTION + self.sampling.max_tokens)
         elif self._seen and group.index != self._seen[-1].index + 1:
             self._replay([])
         elif len(self._seen) == self.max_groups:
-            self._replay(self._seen[-(self.max_groups // 2) :] if self.max_groups > 1 else [])
+            self._replay(self._seen[len(self._seen) - groups_kept(self.max_groups) :])
         self._extend(newest)
 
     def answer(
@@ -200,14 +202,21 @@ class Context:
 
     # How much the cache can hold
 
+    def _check_fits(self, seen: Seen) -> None:
+        """A window of groups like this one, and a question, in what the model was made for."""
+        grid, limit = seen.embeddings.grid, self._runner.facts.max_positions
+        most = (limit - ROOM_FOR_QUESTION - len(self._prefix)) // self._group_tokens(grid)
+        if self.max_groups > most:
+            between_frames = seen.end - seen.start
+            raise PromptTooLong(
+                f"a window of {self.max_groups} groups of {grid[0]}x{grid[1]} tokens leaves no room for a question in "
+                f"the {limit} tokens the model was made for. The longest has {most} groups, with which answers look "
+                f"back {guaranteed_seconds(most, 1) * between_frames:.1f} s. Choose a shorter one, or smaller pictures."
+            )
+
     def _allocate(self, grid: tuple[int, int], room: int) -> None:
         """A new cache for windows of this grid, holding the prefix."""
         longest = len(self._prefix) + self.max_groups * self._group_tokens(grid)  # never fewer than positions
-        if longest + ROOM_FOR_QUESTION > (limit := self._runner.facts.max_positions):
-            raise PromptTooLong(
-                f"a window of {self.max_groups} groups of {grid[0]}x{grid[1]} tokens leaves no room for "
-                f"a question in the {limit} tokens the model was made for. Choose a shorter window or smaller pictures."
-            )
         self._seen, self._grid = [], (0, 0)  # until the new cache is there, as if nothing had been seen
         self._cache = None  # the old one goes first: both may not fit
         cache = self._runner.cache(longest + room)

@@ -15,7 +15,7 @@ from stream.errors import ReaderGone
 from stream.event import Event
 from stream.frame import Pixels
 from stream.sinks.json_text import encodable_line
-from stream.sinks.wording import place, plain, said, when
+from stream.sinks.wording import place, plain, said, span, when
 
 
 class PipeConsole(Console):
@@ -53,13 +53,13 @@ def _reader_watched() -> Iterator[None]:
 
 
 def line(event: Event, tells_stream: bool = False) -> Text:
-    """Which stream, time in it, task, age, what was said, where."""
+    """Which stream, time of day or in it, task, age, how far back the answer looks, what was said, where."""
     text = Text()
     if tells_stream:
         text.append(f"{plain(event.stream)} ", "magenta")
     text.append(f"{when(event):>9} ", "bold")
     text.append(f" {plain(event.task)} ", "cyan")
-    text.append(f" {event.age:.2f} s  ", "dim")
+    text.append(f" {event.age:.2f} s old, {span(event)}  ", "dim")
     text.append(plain(said(event)))
     if event.finish != "stop" and event.answer is None:
         text.append(f" [{plain(event.finish)}]", "yellow")

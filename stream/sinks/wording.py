@@ -23,8 +23,19 @@ def place(box: Box) -> str:
 
 
 def when(event: Event) -> str:
-    """Of the window's newest frame: seconds into the stream, or the time of day where its clock counts from 1970."""
+    """Of the window's newest frame: seconds into the stream, or the time of day where the source is live or its own
+    clock counts from 1970."""
+    if event.clock == "arrival" and event.time:
+        return f"{datetime.fromisoformat(event.time).astimezone():%H:%M:%S}"
     return _time_of_day(event.end) if event.end >= EPOCH_TIMES else stream_time(event.end)
+
+
+def span(event: Event) -> str:
+    """
+    >>> span(Event("door", "describe", 0, (0, 8), 0.0, 8.5, "file", 0.4, "A dog.", "stop", span=8.5))
+    'of the last 8.5 s'
+    """
+    return f"of the last {event.span:.1f} s"
 
 
 def stream_time(seconds: float) -> str:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.errors import BadPicture, ConnectionFailed
+from stream.event import rfc3339
 from stream.frame import Frame, LazyPicture
 from stream.ledger import FramesUnaccounted
 from stream.sampler import FrameSampler
@@ -89,7 +90,9 @@ def test_a_file_loses_nothing_and_is_answered_at_every_group():
 
 def test_an_event_says_everything_about_its_answer():
     clock = itertools.count(100.0, 0.0).__next__
-    stage = Stage(FakeSource(frames(4, 2.0, (30, 40)), name="rtsp://cam"), name="door", clock=clock)
+    stage = Stage(
+        FakeSource(frames(4, 2.0, (30, 40)), name="rtsp://cam"), name="door", clock=clock, wall_clock=lambda: 1e9
+    )
     stage.run()
     event = stage.sink.events[-1]
 
@@ -97,6 +100,9 @@ def test_an_event_says_everything_about_its_answer():
     assert (event.start, event.end, event.clock) == (0.0, 1.5, "synthetic")
     assert event.age == pytest.approx(100.0 - 1.5)
     assert (event.text, event.finish, event.model, event.variant) == ("A dog.", "stop", "fake", "none")
+    assert (event.span, event.seconds, event.question) == (1.5, 2.0, "Describe the video.")
+    assert event.time == rfc3339(1e9 - (100.0 - 1.5))
+    assert len({event.id for event in stage.sink.events}) == 2
     assert stage.sink.pictures[-1].shape == (30, 40, 3)
 
 

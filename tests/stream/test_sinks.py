@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from stream.errors import ReaderGone, SinkUnwritable
-from stream.event import Box, Event
+from stream.event import Box, Event, rfc3339
 from stream.sinks import SINKS
 from stream.sinks.draw import BAR, MAX_WIDTH, PALETTE, Sheet
 from stream.sinks.jsonl import JsonlSink
@@ -33,6 +33,7 @@ EVENT = Event(
     text="A red circle moves to the left.",
     finish="stop",
     boxes=(Box("circle", 0.2, 0.3, 0.5, 0.8),),
+    span=3.5,
 )
 PICTURE = np.full((120, 160, 3), 90, np.uint8)
 NOISE = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
@@ -65,7 +66,8 @@ def test_a_line_says_when_who_how_old_what_and_where():
     for part in (
         "0:03.5",
         "describe",
-        "0.42 s",
+        "0.42 s old",
+        "of the last 3.5 s",
         "A red circle moves to the left.",
         "circle [20% 30% 50% 80%]",
     ):
@@ -128,6 +130,15 @@ def test_times_since_1970_are_shown_as_the_time_of_day():
     apart = abs((datetime.now() - shown).total_seconds()) % 86400
 
     assert min(apart, 86400 - apart) < 60
+
+
+def test_of_a_live_source_the_time_of_day_is_shown_and_of_a_file_its_own_time():
+    read = replace(EVENT, time=rfc3339(time.time()))
+    live = replace(read, clock="arrival", end=86_000.0)
+
+    assert when(read) == "0:03.5"
+    assert when(live) == f"{datetime.fromisoformat(live.time).astimezone():%H:%M:%S}"
+    assert when(replace(live, time="")) == "23:53:20.0"  # written by an older version
 
 
 # jsonl

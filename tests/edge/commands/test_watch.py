@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.commands.watch import make_other_sinks, make_sinks, make_tasks
+from edge.commands.watch import DEFAULT_WINDOW, choose_window, make_other_sinks, make_sinks, make_tasks
 from stream.sinks import SINKS
 from stream.tasks import TASKS, Finding
 
@@ -23,6 +23,21 @@ class Counts:
     def publish(self, event: object, picture: object) -> None: ...
 
     def close(self) -> None: ...
+
+
+def test_how_far_back_is_said_in_groups_or_in_seconds() -> None:
+    assert choose_window(None, None, 2.0) == DEFAULT_WINDOW
+    assert choose_window(5, None, 2.0) == 5
+    assert choose_window(None, 8.0, 2.0) == 16
+
+
+@pytest.mark.parametrize(
+    ("window", "seconds", "match"),
+    [(4, 8.0, "Give one"), (None, 0.0, "above 0"), (None, -1.0, "above 0"), (None, float("nan"), "above 0")],
+)
+def test_a_time_that_is_none_and_both_ways_at_once_are_refused(window, seconds, match) -> None:
+    with pytest.raises(ValueError, match=match):
+        choose_window(window, seconds, 2.0)
 
 
 def test_one_ground_task_per_label() -> None:

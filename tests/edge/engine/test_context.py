@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -249,8 +250,13 @@ def test_a_question_that_the_model_cannot_take_is_refused(runner, context, make_
 def test_a_window_that_the_model_cannot_take_is_refused(runner, tokenizer, make_group) -> None:
     context = Context(runner, tokenizer, max_groups=4000)
 
-    with pytest.raises(PromptTooLong, match="4000 groups"):
+    with pytest.raises(PromptTooLong, match=r"4000 groups.*longest has") as refused:
         context.append(make_group(0))
+
+    (longest,) = re.findall(r"longest has (\d+) groups", str(refused.value))
+    Context(runner, tokenizer, int(longest)).append(make_group(0))
+    with pytest.raises(PromptTooLong):
+        Context(runner, tokenizer, int(longest) + 1).append(make_group(0))
 
 
 def test_an_answer_ends_where_the_model_does(make_runner, tokenizer, make_group) -> None:
