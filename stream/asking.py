@@ -183,5 +183,6 @@ class Asker:
             time=self._time,
             span=window.end - window.start,
             seconds=window.seconds,
+            spacing=window.spacing,
             question=task.prompt(),
         )

@@ -63,6 +63,7 @@ class Event:
     time: str = ""  # RFC 3339 in UTC, milliseconds: the wall clock when the newest frame reached this process
     span: float = 0.0  # seconds from the oldest frame to the newest
     seconds: float = 0.0  # of video that the window covers: `span` and as long as the newest sample stands
+    spacing: float = 0.0  # seconds between two frames of the window
     question: str = ""  # in the words that were put to the model
 
     def to_dict(self) -> dict[str, Any]:

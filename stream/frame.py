@@ -75,7 +75,8 @@ class Frame:
 class Group:
     """Two consecutive sampled frames at one fixed size: one temporal patch of Qwen2-VL.
 
-    `index` lies on the stream's absolute grid: group i holds the samples 2i and 2i + 1.
+    `index` lies on the stream's absolute grid: group i holds the samples 2i and 2i + 1. Where the engine is slower than
+    the camera the grid is a coarser one, with frames `spacing` steps apart, on which indices count anew (pace.py).
     A sample with no frame of its own repeats the one before it, so `num_frames`, the number of
     frames that came into the group newly, can be 0, 1 or 2. Groups of repetitions share their `pixels`.
     """
@@ -87,6 +88,11 @@ class Group:
     clock: Clock
     num_frames: int
     picture: Pixels  # the newest frame at the source's own size, for people to look at
+    spacing: int = 1  # steps of the finest grid between two samples
+
+    def follows(self, index: int, spacing: int) -> bool:
+        """Whether it comes right after the group with this index and spacing; if not, there is a gap between them."""
+        return (self.index, self.spacing) == (index + 1, spacing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,11 @@ class Window:
         return self.last - self.first + 1
 
     @property
+    def spacing(self) -> float:
+        """Seconds between two frames."""
+        return (self.end - self.start) / (2 * len(self) - 1)
+
+    @property
     def seconds(self) -> float:
         """Of video: from the oldest frame to the end of the newest one's slot."""
-        num_slots = 2 * len(self)
-        return (self.end - self.start) * num_slots / (num_slots - 1)
+        return self.end - self.start + self.spacing

@@ -77,6 +77,15 @@ class Reader:
         return self._sampler.seconds
 
     @property
+    def spacing(self) -> int:
+        """Steps of the sampler's grid between two frames, of the groups to come."""
+        return self._sampler.spacing
+
+    @spacing.setter
+    def spacing(self, steps: int) -> None:
+        self._sampler.spacing = steps
+
+    @property
     def ended(self) -> bool:
         """The source has ended, and everything was taken."""
         return self._mailbox.ended

@@ -82,9 +82,12 @@ class FrameSampler:
         if (size is None) == (choose_size is None):
             raise ValueError("Give either a fixed size or choose_size, which picks it from the first frame.")
         self.fps = fps
+        self.spacing = 1  # asked for: every so-manieth slot of the finest grid; from the next whole group on
         self.size = None if size is None else _checked(size)
         self.resolution_changes = 0
         self.refused: str | None = None  # why the newest frame was dropped; None: it became a sample
+        self._spacing = 1  # in force
+        self._rate = fps  # samples per second, at that
         self._choose_size = choose_size
         self._hold = hold
         self._crop = crop
@@ -113,7 +116,8 @@ class FrameSampler:
             self.refused, self._is_blind = DAMAGED, True
             return []
         size = self._fixed_size(frame)  # first: it may refuse the picture, and then nothing has changed
-        slot = math.floor((frame.pts + EARLY) * self.fps)
+        self._change_spacing()
+        slot = math.floor((frame.pts + EARLY) * self._rate)
         is_resized = self._is_resized(frame)
         self.refused = self._reason_against(slot, ends_a_half=is_resized and self._even is not None)
         # The picture is converted before any group is finished: if it cannot be, the half group is still here.
@@ -132,6 +136,19 @@ class FrameSampler:
     def flush(self) -> list[Group]:
         """At the end of the stream: the newest sample, for as long as it is shown, and to the end of its group."""
         return self._hold_on() + self._complete()
+
+    def _change_spacing(self) -> None:
+        """Between two groups. The newest sample goes on to stand for its slot on the other grid, and begins a group
+        there if that is an even one: so the frames of the next window are evenly spaced from its first."""
+        spacing = self.spacing
+        if spacing == self._spacing or self._even is not None:
+            return
+        before = self._rate
+        self._spacing, self._rate = spacing, self.fps / spacing
+        if self._slot is not None and self._newest is not None:
+            shown_at = max(self._slot / before, self._newest.frame.pts)
+            self._slot = math.floor((shown_at + EARLY) * self._rate)
+            self._even = self._newest.again() if self._slot % 2 == 0 else None
 
     def _reason_against(self, slot: int, ends_a_half: bool) -> str | None:
         if self._slot is None:
@@ -180,12 +197,12 @@ class FrameSampler:
         hold = self._hold if self._hold is not None else HOLD_IN_FILES if shown else HOLD
         # A hole of up to two slots can vanish between two groups with consecutive indices. It is always
         # filled, so that every gap shows in the index and every jump of the index is a gap.
-        return max(2, math.floor(min(hold * self.fps, 1e9)))
+        return max(2, math.floor(min(hold * self._rate, 1e9)))
 
     def _hold_on(self) -> list[Group]:
         if self._slot is None or self._newest is None or self._newest.frame.clock != "file":
             return []
-        stop = math.ceil((self._end - EARLY) * self.fps)
+        stop = math.ceil((self._end - EARLY) * self._rate)
         return self._repeat(min(stop, self._slot + 1 + self._longest_hole(self._newest.frame)))
 
     def _complete(self) -> list[Group]:
@@ -206,11 +223,12 @@ class FrameSampler:
         return Group(
             index=index,
             pixels=self._paired(even.pixels, odd.pixels),
-            pts=(2 * index / self.fps, (2 * index + 1) / self.fps),
+            pts=(2 * index / self._rate, (2 * index + 1) / self._rate),
             captured=odd.frame.captured,
             clock=odd.frame.clock,
             num_frames=even.fresh + odd.fresh,
             picture=odd.frame.pixels,
+            spacing=self._spacing,
         )
 
     def _paired(self, even: Pixels, odd: Pixels) -> Pixels:

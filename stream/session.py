@@ -19,6 +19,7 @@ from stream.errors import Stalled, StreamError
 from stream.event import Event
 from stream.frame import Group, Pixels
 from stream.ledger import STOPPED
+from stream.pace import Pace
 from stream.questions import Questions
 from stream.reader import Reader
 from stream.sampler import ChooseSize, FrameSampler
@@ -70,6 +71,7 @@ class Session:
         name: str | None = None,
         duration: float | None = None,  # seconds: of the wall for a live source, of video for a file
         crop: Crop = WHOLE,  # the part of each picture that the model sees; boxes are of the whole picture all the same
+        pace: Pace | None = None,  # of a live source: takes frames further apart where the engine is slower than `fps`
         only_changes: bool = False,  # the sinks hear only what differs from what they heard before (changes.py)
         on_text: Callable[[Task, str], None] = no_text,
         clock: Callable[[], float] = time.monotonic,
@@ -98,6 +100,7 @@ class Session:
         self._num_unchanged = 0
         self._questions = Questions(f"{self.name} is not watched yet. Ask once its session is open.")
         self._window = window
+        self._pace = pace if source.live else None
         self._timetable = Timetable(every, duration)
         self._clock = clock
         self._wake: Callable[[], None] = lambda: None
@@ -229,10 +232,16 @@ class Session:
         if self._ended is not None:
             return False
         groups: list[Group] = []
+        ready, began = max(self._reader.waiting_since, self._stepped), self._clock()
         try:
             groups = self._next_groups()
             self._analyse(groups)
+            seen = self._clock()
             self._answer_if_due()
+            if groups and self._pace is not None:
+                # As if one group had come: how many do is what the pace decides.
+                took = (began - ready) + (seen - began) / len(groups) + (self._clock() - seen)
+                self._reader.spacing = self._pace.after_round(took)
         except StreamError as error:
             self._fail(error)  # here, because a file's last groups get an answer even when none is due
         if self._ended is not None and not self._reader.live and self._asker.is_unanswered:
@@ -327,6 +336,7 @@ class Session:
             seconds=self._seconds(),
             ended=self._ended or "running",
             error=self._reader.trouble if self.error is None else str(self.error),
+            spacing=self._reader.spacing,
             unchanged=self._num_unchanged,
         )
 

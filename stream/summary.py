@@ -32,6 +32,7 @@ class Summary:
     seconds: float  # by the wall
     ended: str  # "running", "end of file", "stopped", "duration", "defect" or an error's code
     error: str | None = None  # for people: what ended it, or what kept its camera away at the end
+    spacing: int = 1  # at the end, between two frames of a live source, in steps of the asked rate
     unchanged: int = 0  # events that said what was said before, where only changes are told
 
     def to_dict(self) -> dict[str, Any]:

@@ -126,7 +126,7 @@ class FakeContext:
         return Window(first.index, last.index, first.pts[0], last.pts[1], last.captured, last.clock)
 
     def append(self, group: Group) -> None:
-        if self.groups and group.index != self.groups[-1].index + 1:
+        if self.groups and not group.follows(self.groups[-1].index, self.groups[-1].spacing):
             self.groups.clear()
         self.groups = [*self.groups, group][-self._max_groups :]
         self._engine.appended.append(group)

@@ -49,6 +49,14 @@ def watch(
     ],
     model: ChosenModel = None,
     fps: Fps = 2.0,
+    fixed_fps: Annotated[
+        bool,
+        typer.Option(
+            "--fixed-fps",
+            help="keep --fps on a camera that is faster than the model, and drop what is too much; otherwise frames "
+            "are taken further apart, so that windows have no gaps and answers speak of now",
+        ),
+    ] = False,
     seconds: Annotated[
         float | None,
         typer.Option(
@@ -148,6 +156,7 @@ def watch(
             max_pixels=max_pixels,
             every=every,
             duration=duration,
+            fixed_fps=fixed_fps,
             only_changes=changes,
         )
         crops = crops_of(crop, cameras)

@@ -12,6 +12,7 @@ from edge.engine.engine import Engine
 from edge.engine.sliding import groups_for
 from edge.media.limits import DEFAULT_MAX_PIXELS
 from stream.crop import WHOLE, Crop
+from stream.pace import Pace
 from stream.registry import find, make
 from stream.session import Session, no_text
 from stream.sinks import SINKS, Sink
@@ -33,6 +34,7 @@ class WatchOptions:
     every: float = 0.0  # seconds of video between answers; 0: as often as the engine can
     duration: float | None = None  # seconds
     crop: Crop = WHOLE  # the part of the picture that is looked at
+    fixed_fps: bool = False  # a live camera's, though the engine be slower: then whole groups are dropped
     only_changes: bool = False  # sinks hear only answers that differ from the last they heard
 
     def __post_init__(self) -> None:
@@ -122,5 +124,6 @@ def make_session(
         duration=options.duration,
         on_text=on_text,
         crop=options.crop,
+        pace=None if options.fixed_fps else Pace(options.fps),
         only_changes=options.only_changes,
     )

@@ -36,6 +36,7 @@ class Seen:
     """A group in the model's memory: what the vision tower made of it, and when it was taken."""
 
     index: int
+    spacing: int
     embeddings: Embeddings
     start: float  # seconds
     end: float
@@ -44,7 +45,7 @@ class Seen:
 
     @classmethod
     def of(cls, group: Group, embeddings: Embeddings) -> Seen:
-        return cls(group.index, embeddings, *group.pts, group.captured, group.clock)
+        return cls(group.index, group.spacing, embeddings, *group.pts, group.captured, group.clock)
 
 
 class Context:
@@ -84,13 +85,13 @@ class Context:
         return Window(oldest.index, newest.index, oldest.start, newest.end, newest.captured, newest.clock)
 
     def append(self, group: Group) -> None:
-        """Takes the next group. After a gap, or at another size, the window begins anew with it."""
+        """Takes the next group. After a gap, at another size or spacing, the window begins anew with it."""
         self._end_turn()
         newest = Seen.of(group, self._embed(group.pixels))
         if newest.embeddings.grid != self._grid:
             self._check_fits(newest)
             self._allocate(newest.embeddings.grid, ROOM_FOR_QUESTION + self.sampling.max_tokens)
-        elif self._seen and group.index != self._seen[-1].index + 1:
+        elif self._seen and not group.follows(self._seen[-1].index, self._seen[-1].spacing):
             self._replay([])
         elif len(self._seen) == self.max_groups:
             self._replay(self._seen[len(self._seen) - groups_kept(self.max_groups) :])

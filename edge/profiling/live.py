@@ -13,6 +13,7 @@ from edge.models.costs import Costs
 from edge.profiling.pipeline_steps import CAMERA_FPS, HEIGHT, WIDTH, ProfileSettings, padded_question, scripted_answer
 from edge.profiling.spans import Spans
 from edge.profiling.timed import TimedRunner
+from stream.pace import Pace
 from stream.session import Session
 from stream.sources.synthetic import SyntheticSource
 from stream.tasks.describe import Describe
@@ -33,6 +34,7 @@ def watch_live(engine: Engine, costs: Costs, settings: ProfileSettings, seconds:
         window=settings.window,
         choose_size=partial(engine.limits.frame_size, max_pixels=settings.max_pixels),
         duration=seconds,
+        pace=Pace(settings.fps),
     )
     summary = session.run()
     return {
@@ -43,4 +45,5 @@ def watch_live(engine: Engine, costs: Costs, settings: ProfileSettings, seconds:
         "groups": summary.groups,
         "sampled": summary.sampled,
         "dropped": summary.dropped,
+        "spacing": summary.spacing,
     }

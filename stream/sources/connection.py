@@ -143,7 +143,8 @@ class Connection:
             except OutOfTime:
                 self._check_life(waiting)
             else:
-                self.progress.first_data = self.progress.first_data or time.monotonic()
+                came = time.monotonic() if frame is None else frame.captured
+                self.progress.first_data = self.progress.first_data or came
                 if frame is not None:
                     return waiting.in_order(frame), waiting
                 waiting.data_came(time.monotonic())
