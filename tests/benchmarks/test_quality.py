@@ -64,7 +64,7 @@ class Promise:
     f1: float = 0.02
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 @pytest.mark.parametrize(
     "order, promise",
     [
