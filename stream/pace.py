@@ -14,7 +14,7 @@ from collections import deque
 
 FRAMES_PER_GROUP = 2
 KEPT = 16  # rounds that count, so that the long one in which a full window slides weighs as much as it takes
-TO_GROW = 3  # rounds at least: the first may have loaded what the others find
+TO_GROW = 2  # rounds at least, and while there are no more the shorter counts: the first may have loaded what all need
 SPARE = 1.25  # a closer spacing must leave so much time over, or it would soon be given up again
 MOST = 64  # steps
 
@@ -24,7 +24,7 @@ class Pace:
 
     >>> pace = Pace(fps=2.0)
     >>> [pace.after_round(2.5) for _ in range(4)]
-    [1, 1, 3, 3]
+    [1, 3, 3, 3]
     """
 
     def __init__(self, fps: float) -> None:
@@ -36,8 +36,8 @@ class Pace:
         """The spacing from now on. A round sees one group and answers what is due; `seconds` is what it took, with the
         time for which it stood ready while other cameras had their turns."""
         self._rounds.append(seconds)
-        mean = sum(self._rounds) / len(self._rounds)
-        fewest, comfortable = self._needed(mean), self._needed(mean * SPARE)
+        usual = min(self._rounds) if len(self._rounds) <= TO_GROW else sum(self._rounds) / len(self._rounds)
+        fewest, comfortable = self._needed(usual), self._needed(usual * SPARE)
         if len(self._rounds) >= TO_GROW and fewest > self.spacing:
             self._change(fewest)
         elif len(self._rounds) == KEPT and comfortable < self.spacing:
