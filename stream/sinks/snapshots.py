@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import os
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from PIL import Image
@@ -60,7 +60,7 @@ class SnapshotsSink:
 def _moment(event: Event) -> str:
     """When the picture was taken, as a part of a file's name: by the wall for a camera, else where in the video."""
     if event.clock == "arrival":
-        return _wall(datetime.now() - timedelta(seconds=event.age))
+        return _wall(datetime.fromisoformat(event.time).astimezone())
     if event.end >= EPOCH_TIMES:
         return _wall(datetime.fromtimestamp(event.end))
     minutes, milliseconds = divmod(round(event.end * 1000), 60_000)

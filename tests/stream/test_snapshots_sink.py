@@ -38,8 +38,8 @@ def test_a_yes_and_a_box_are_kept_and_nothing_else(tmp_path):
 
 def test_of_a_camera_the_time_of_day_is_told_and_no_picture_replaces_another(tmp_path):
     sink = SnapshotsSink(tmp_path)
-    for age in (1.0, 2.0, 3.0):
-        sink.publish(replace(YES, clock="arrival", age=age), PICTURE)
+    for second in (1, 2, 3):
+        sink.publish(replace(YES, clock="arrival", time=f"2026-01-31T08:15:0{second}.250Z"), PICTURE)
 
     assert len(names(tmp_path)) == 3
     assert all(name.startswith("front-door_20") for name in names(tmp_path))
