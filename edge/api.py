@@ -6,8 +6,10 @@ Knows neither tokens nor pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Any
 
+from edge.arguments import require
 from edge.engine.context import Context
 from edge.engine.engine import Engine
 from edge.engine.generation import Reply
@@ -43,13 +45,42 @@ class Model:
         choices: tuple[str, ...] = (),
         access: Access = TRUSTED,
     ) -> Reply:
-        """Answers messages in the form of qwen-vl-utils or of OpenAI's API.
+        """Answers messages in the form of qwen-vl-utils or of OpenAI's API. Iterate the reply for pieces of text, as
+        they are made, or `read()` it whole; then `finish` and `usage` (in tokens) are known.
 
         `access` says which files and hosts the messages may name: give `edge.media.access.UNTRUSTED` with messages
-        that somebody else wrote. Raises BadMessage, AccessDenied, PromptTooLong, and StreamError for a video.
+        that somebody else wrote. Raises BadArgument, BadMessage, AccessDenied, PromptTooLong, and StreamError for a
+        video.
+
+        >>> import edge
+        >>> model = edge.load("pocket", device="cpu")
+        >>> question = {"role": "user", "content": "Is there a red circle?"}
+        >>> reply = model.chat([question], sampling=edge.Sampling(max_tokens=2))
+        >>> for piece in reply:
+        ...     text = piece
+        >>> reply.usage.generated_tokens
+        2
         """
+        _check_sampling(sampling)
+        require("messages", messages, (list, tuple), 'Give a list, such as [{"role": "user", "content": "..."}].')
+        require("access", access, Access, "Give edge.media.access.TRUSTED or UNTRUSTED, or one made from these.")
         return self.engine.chat(read(messages, self.limits, access), sampling=sampling, choices=choices)
 
     def open(self, max_groups: int, *, sampling: Sampling | None = None, system: str | None = None) -> Context:
-        """A stream's context: a window of at most `max_groups` groups."""
+        """A stream's context: a window of at most `max_groups` groups, to be fed and asked by hand. `edge.watch` does
+        all of it. Raises BadArgument.
+
+        >>> import edge
+        >>> from stream.testing import group
+        >>> context = edge.load("pocket", device="cpu").open(max_groups=4)
+        >>> context.append(group(0))
+        >>> context.window.end
+        0.5
+        """
+        _check_sampling(sampling)
+        require("max_groups", max_groups, int, "Give a number of groups, each of two frames.")
         return self.engine.open(max_groups, sampling=sampling, system=system)
+
+
+def _check_sampling(sampling: object) -> None:
+    require("sampling", sampling, (Sampling, NoneType), "Give edge.Sampling(temperature=0.7, max_tokens=64), or None.")

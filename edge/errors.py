@@ -17,6 +17,7 @@
         NothingSeen        a question about a stream before its first picture
         NotTaught          a question about real things, while nobody named a model that knows them
       ReportUnreadable     a file that is no report of a profile, or of another version
+      BadArgument          a program handed over something of another kind than is wanted
       BadSampling          generation settings that mean nothing (a negative temperature)
       OptionRefused        what options say of a device or a workload means nothing
       OutputRefused        a file to write that is one of those to read, or another one to write
@@ -108,6 +109,12 @@ class NotTaught(PromptError):
 
 class ReportUnreadable(EdgeError):
     code = "REPORT_UNREADABLE"
+
+
+class BadArgument(EdgeError, TypeError):
+    """Also a TypeError: it is raised where the argument was given."""
+
+    code = "ARGUMENT_INVALID"
 
 
 class BadSampling(EdgeError, ValueError):

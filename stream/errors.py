@@ -12,6 +12,8 @@
       Stalled              connected, but nothing came within the read timeout
       BadPicture           a picture that the model cannot take (one pixel, 1:300), or that cannot become RGB
         CropOutside        the part of it that is to be looked at does not lie in it
+      BadFrame             an array that was pushed and is no picture, or a time that is none
+      SourceClosed         a picture pushed to a source that has ended
       NotWatched           a question about a stream that nobody watches, not yet or no longer
       NoPictureYet         a question about a stream of which nothing has been seen
       SinkUnwritable       the place where events should go cannot be written to
@@ -71,6 +73,16 @@ class BadPicture(StreamError):
 
 class CropOutside(BadPicture):
     code = "STREAM_CROP_OUTSIDE"
+
+
+class BadFrame(StreamError, ValueError):
+    """Also a ValueError: it is raised where the array was given."""
+
+    code = "STREAM_BAD_FRAME"
+
+
+class SourceClosed(StreamError):
+    code = "STREAM_CLOSED"
 
 
 class NotWatched(StreamError):

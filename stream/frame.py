@@ -59,6 +59,7 @@ class Frame:
     clock: Clock
     damaged: bool = False  # data was missing: not all that it shows was there
     duration: float = 0.0  # seconds that a file shows it; 0 where nobody says
+    superseded: int = 0  # frames since the one before that were dropped unseen: newer ones took their place
     held: bool = False  # True: no new picture, but word (or a guess of the source) that the last one still stands
 
     @property

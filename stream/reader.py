@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from stream.errors import BadPicture
 from stream.frame import Frame, Group
-from stream.ledger import BAD_PICTURE, STOPPED, Ledger
+from stream.ledger import BAD_PICTURE, OVERRUN, STOPPED, Ledger
 from stream.mailbox import Mailbox, num_frames
 from stream.sampler import FrameSampler
 from stream.sources import Source
@@ -71,6 +71,11 @@ class Reader:
         """What keeps a source away that is waited for, or connected to again; None while pictures come."""
         status = getattr(self._source, "status", None)
         return None if status is None else status.error
+
+    @property
+    def _unread(self) -> int:
+        """Frames that a source holds and nobody takes any more, if it is of the kind that holds some."""
+        return int(getattr(self._source, "unread", 0))
 
     @property
     def video_seconds(self) -> float:
@@ -161,6 +166,8 @@ class Reader:
         with self.ledger.lock:
             if self._shut:
                 return False
+            for _ in range(frame.superseded):
+                self.ledger.receive(OVERRUN)
             if not frame.held:
                 self.ledger.receive(self._sampler.refused)
             self.ledger.change_resolution(self._sampler.resolution_changes)
@@ -173,3 +180,5 @@ class Reader:
                 rest = self._sampler.flush()
                 self._unfinished = 0
                 self._mailbox.put(rest)
+                for _ in range(self._unread):
+                    self.ledger.receive(STOPPED)

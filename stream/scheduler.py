@@ -41,9 +41,11 @@ class Scheduler:
         self,
         sessions: Iterable[Session] = (),
         *,
-        on_end: Callable[[Session], None] = report,  # in the thread of `run`, once the session is closed
+        on_open: Callable[[Session], object] = lambda session: None,  # in the thread of `run`: it takes questions now
+        on_end: Callable[[Session], None] = report,  # there too, once the session is closed
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._on_open = on_open
         self._on_end = on_end
         self._clock = clock
         self._wakeup = Wakeup()
@@ -101,6 +103,7 @@ class Scheduler:
         self._open += new  # first: whatever happens, they are closed
         for session in new:
             session.open(self._wakeup.set)
+            self._on_open(session)
 
     def _answer_questions(self) -> bool:
         """One of each session: people wait for them, and many of them must not keep the cameras waiting."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -73,9 +71,6 @@ RTSP = frozenset({"rtsp", "rtsps"})
 NETWORK = RTSP | {"http", "https"}
 DECODED = NETWORK | {"file", "camera"}
 CAMERAS = NETWORK | {"camera"}
-IMPORTED = "import"  # in the place of a scheme: a source of the user's own
-SOURCE_NEEDS = ("live", "name", "codec", "__iter__", "close")
-IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 def open_address(source: str, transport: Transport | None = None, live: bool | None = None) -> Source:
@@ -96,12 +91,10 @@ def open_addresses(
 ) -> list[Source]:
     """Each option is for those sources to which it means something. Raises ValueError for one that means nothing to
     any of them, before the first is opened."""
-    from stream.registry import make
-    from stream.sources import SOURCES
-    from stream.sources.address import open_source
+    from edge.commands.sources import IMPORTED, open_word, scheme_of
     from stream.sources.decoding import Decoding
 
-    schemes = [_scheme(source) for source in sources]
+    schemes = [scheme_of(source) for source in sources]
     _refuse("--transport is", transport, RTSP, schemes, "for rtsp:// and rtsps://")
     _refuse("--live and --recording are", live, NETWORK, schemes, "for addresses on the network")
     _refuse("--keep-damaged is", keep_damaged, DECODED, schemes, "for video that is decoded")
@@ -112,26 +105,16 @@ def open_addresses(
 
     def opened(source: str, scheme: str) -> Source:
         if scheme == IMPORTED:
-            own: Source = make(source, SOURCES, SOURCE_NEEDS)
-            return own
+            return open_word(source)
         options: dict[str, Any] = {}
         if scheme in NETWORK:
             options |= {"live": live}
             options |= {"transport": (transport or Transport.tcp).value} if scheme in RTSP else {"poll_fps": fps}
         if scheme in DECODED:
             options["decoding"] = decoding
-        return open_source(source, patient=patient, **options)
+        return open_word(source, patient=patient, **options)
 
     return [opened(source, scheme) for source, scheme in zip(sources, schemes, strict=True)]
-
-
-def _scheme(source: str) -> str:
-    """A class of the user's own may stand for an address here, where whoever types it may run any program anyway."""
-    from stream.sources import SOURCES
-    from stream.sources.address import parse
-
-    is_import_path = IMPORT_PATH.fullmatch(source) and source.partition(":")[0].lower() not in SOURCES
-    return IMPORTED if is_import_path and not Path(source).exists() else parse(source).scheme
 
 
 def _refuse(name: str, value: object, meant: frozenset[str], schemes: Sequence[str], what: str) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edge.arguments import require
 from edge.engine.generation import Prefill, Reply, Write, first_tokens
 from edge.engine.prompt import stream_prefix, stream_suffix
 from edge.engine.sampling import Sampling
@@ -86,6 +87,7 @@ class Context:
 
     def append(self, group: Group) -> None:
         """Takes the next group. After a gap, at another size or spacing, the window begins anew with it."""
+        require("group", group, Group, "Give a stream.frame.Group: stream.sampler.groups makes them of frames.")
         self._end_turn()
         newest = Seen.of(group, self._embed(group.pixels))
         if newest.embeddings.grid != self._grid:
