@@ -143,7 +143,8 @@ def load(model: str | None = None, *, device: str = "auto", dtype: str = "auto",
 
     None is pocket, too, which knows drawn shapes only, and a warning says so. `device` is "auto", "cpu" or "cuda";
     `dtype` "auto" (as the checkpoint says), "float32", "bfloat16" or "float16"; `runner` a name in
-    `edge.runners.RUNNERS` or "package.module:Class". Raises BadArgument, ModelNotFound, ModelUnreadable, WrongArchitecture, DeviceUnusable.
+    `edge.runners.RUNNERS` or "package.module:Class". Raises BadArgument, ModelNotFound, ModelUnreadable,
+    WrongArchitecture, DeviceUnusable.
 
     >>> import edge
     >>> edge.load("pocket", device="cpu").name
