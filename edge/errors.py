@@ -15,6 +15,8 @@
         AccessDenied       a file, host or amount that whoever wrote the message may not name
         PromptTooLong      the conversation or the question does not fit
         NothingSeen        a question about a stream before its first picture
+      NoExamples           a file or folder of examples that is not there, or holds none that can be used
+      NotComparable        two models that do not read and write the same tokens
       ReportUnreadable     a file that is no report of a profile, or of another version
       BadSampling          generation settings that mean nothing (a negative temperature)
       OptionRefused        what options say of a device or a workload means nothing
@@ -99,6 +101,14 @@ class PromptTooLong(PromptError):
 
 class NothingSeen(PromptError):
     code = "PROMPT_NOTHING_SEEN"
+
+
+class NoExamples(EdgeError):
+    code = "EXAMPLES_NONE"
+
+
+class NotComparable(EdgeError):
+    code = "MODELS_NOT_COMPARABLE"
 
 
 class ReportUnreadable(EdgeError):

@@ -135,9 +135,12 @@ def _refuse_adapter(folder: Path, names: Iterable[str]) -> None:
         return
     raise AdapterNotMerged(
         f"{folder} {what}: a PEFT adapter that is not merged into its model. Merge it first, where BASE is the model "
-        "it was trained on, ADAPTER its folder and OUT a new one:\n"
-        "    model = Qwen2VLForConditionalGeneration.from_pretrained(BASE)\n"
-        "    PeftModel.from_pretrained(model, ADAPTER).merge_and_unload().save_pretrained(OUT)"
+        "it was trained on, ADAPTER its folder and OUT a new one (pip install peft transformers torchvision):\n"
+        "    from peft import PeftModel\n"
+        "    from transformers import AutoProcessor, Qwen2VLForConditionalGeneration\n"
+        "    model = Qwen2VLForConditionalGeneration.from_pretrained(BASE, dtype='auto')\n"
+        "    PeftModel.from_pretrained(model, ADAPTER).merge_and_unload().save_pretrained(OUT)\n"
+        "    AutoProcessor.from_pretrained(BASE).save_pretrained(OUT)"
     )
 
 

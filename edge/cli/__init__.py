@@ -20,7 +20,7 @@ from __future__ import annotations
 import typer
 
 from edge import threads
-from edge.cli import device, variants, watching
+from edge.cli import comparing, device, variants, watching
 from edge.cli.ending import ended_in_one_line, escape_what_cannot_be_shown
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ for command in (
     watching.describe,
     watching.demo,
     variants.quantize,
+    comparing.compare,
     variants.inspect,
     variants.verify,
     variants.random_model,

@@ -19,9 +19,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from edge.cache import KVCache
-from edge.calibration.prompts import CalibrationExample, CalibrationPrompt, PromptBuilder
+from edge.calibration.prompts import CalibrationPrompt, PromptBuilder
 from edge.commands.quantize import QuantizeOptions, quantize_model
 from edge.engine.tokenizer import Tokenizer
+from edge.examples.example import Example
 from edge.hub import POCKET
 from edge.models.architecture import read_config
 from edge.models.qwen2_vl.layout import LAYOUT
@@ -378,7 +379,7 @@ def frames(count: int) -> NDArray[np.uint8]:
 
 def seen(kind: str, pairs: NDArray[np.uint8], question: str, answer: str) -> CalibrationPrompt:
     builder = PromptBuilder(Tokenizer.load(POCKET), CONFIG)
-    return builder.build(CalibrationExample(kind, tuple(pairs), question, answer))
+    return builder.build(Example.of(kind, tuple(pairs), question, answer))
 
 
 def said(text: str) -> CalibrationPrompt:
