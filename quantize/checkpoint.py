@@ -112,7 +112,7 @@ class Checkpoint:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    _refuse_adapter(folder, ())
+    refuse_adapter(folder)
     index = folder / INDEX
     if index.exists():
         placed = _read_index(index)
@@ -120,12 +120,12 @@ def _files(folder: Path) -> dict[str, Path]:
         path = _present(folder, SINGLE)
         with readable(path), safe_open(path, framework="pt") as file:
             placed = dict.fromkeys(file.keys(), SINGLE)
-    _refuse_adapter(folder, placed)
+    refuse_adapter(folder, placed)
     paths = {name: _present(folder, name) for name in sorted(set(placed.values()))}
     return {name: path for file, path in paths.items() for name, where in placed.items() if where == file}
 
 
-def _refuse_adapter(folder: Path, names: Iterable[str]) -> None:
+def refuse_adapter(folder: Path, names: Iterable[str] = ()) -> None:
     """Raises AdapterNotMerged for a folder that PEFT saved: an adapter alone, or a model with one still in it."""
     if any(name.startswith(ADAPTER_PREFIX) for name in names):
         what = f"holds tensors named {ADAPTER_PREFIX}*"
