@@ -17,7 +17,8 @@ from edge.hub import POCKET
 HERE = Path(__file__).parent
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.slow
+@pytest.mark.timeout(400)  # on a machine that others use as well
 def test_a_checkpoint_is_profiled_quantized_compared_and_asked(tmp_path: Path) -> None:
     tuned, data = shutil.copytree(POCKET, tmp_path / "tuned"), tmp_path / "data"
     data.mkdir()
