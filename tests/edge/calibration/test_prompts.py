@@ -34,7 +34,8 @@ def shown(builder: PromptBuilder) -> list[CalibrationPrompt]:
 def test_a_prompt_is_laid_out_as_a_stream_asks_it(builder: PromptBuilder) -> None:
     example = next(shown_scenes(1, 0, LIMITS, MAX_PIXELS))
     prompt, tokenizer = builder.build(example), builder.tokenizer
-    prefix, suffix = stream_prefix(tokenizer, LAYOUT), stream_suffix(tokenizer, LAYOUT, example.question)
+    question = example.conversation.messages[-1]["content"][-1]["text"]
+    prefix, suffix = stream_prefix(tokenizer, LAYOUT), stream_suffix(tokenizer, LAYOUT, question)
     rows, columns = (side // 28 for side in example.groups[0].shape[1:3])
     video, answer = len(example.groups) * rows * columns, tokenizer.encode(f"{example.answer}<|im_end|>")
     assert prompt.tokens[~prompt.vision].tolist() == [*prefix, *suffix, *answer]
