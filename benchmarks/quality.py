@@ -2,14 +2,15 @@
 
 Every variant answers the same questions about the same held-out scenes as its unquantized source, twice: with
 the true answer laid before it word by word (how far apart are the two models' expectations?), and freely (are
-the descriptions, boxes and yeses still right?). Prints a table; the last line of output is the same as JSON.
-The same command judges a real checkpoint: give its folder or hub name first.
+the descriptions, boxes and yeses still right, by what the scenes truly hold?). Prints a table; the last line of output
+is the same as JSON. `edge compare` does this for any checkpoint and anybody's examples.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,23 +18,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.pocket.evaluate import RESULTS, Score, answer, film, judge
+from benchmarks.pocket.evaluate import RESULTS, Score, judge
 from edge.engine.engine import Engine
-from edge.engine.prompt import stream_prefix, stream_suffix
+from edge.examples.scenes import FIRST_HELD_OUT, about, held_out_scene
 from edge.hub import find_model
 from edge.loading import load_engine
 from edge.machine import machine
-from edge.pocket.lessons import Lesson, lessons
+from edge.quality.contrast import Contrast
+from edge.quality.losses import Losses
 from quantize.manifest import MANIFEST, Manifest
-from stream.frame import Group
 
-SCENES, QUESTIONS = 64, 8
-FIRST_SEED = 10_000  # pocket's own evaluation draws from 0 on
+SCENES = 64
 JUDGED = ("object_f1", "motion", "mean_iou", "recall_at_half", "yesno")
 LOSSES = {
     "KL mean": "kl_mean", "KL p99": "kl_p99", "top-1": "top1", "perplexity": "perplexity_change",
@@ -41,35 +40,23 @@ LOSSES = {
     "yes/no flips": "yesno_flips",
 }  # fmt: skip
 
-Logits = NDArray[np.float32]
-
 
 @dataclass
 class Comparison:
     """A variant beside its source."""
 
-    kl: list[NDArray[np.float64]] = field(default_factory=list)  # nats per token of the true answers
-    same_best: list[NDArray[np.bool_]] = field(default_factory=list)
-    surprise: list[tuple[float, float]] = field(default_factory=list)  # sums of -log p of the true tokens: source, ours
+    losses: Losses
     score: Score = field(default_factory=Score)
     flips: list[bool] = field(default_factory=list)  # of each yes/no question: is it answered otherwise?
 
-    def add_expectations(self, source: Logits, ours: Logits, truth: NDArray[np.int64]) -> None:
-        p, q = _log_softmax(source), _log_softmax(ours)
-        self.kl.append((np.exp(p) * (p - q)).sum(-1))
-        self.same_best.append(source.argmax(-1) == ours.argmax(-1))
-        rows = np.arange(len(truth))
-        self.surprise.append((-p[rows, truth].sum(), -q[rows, truth].sum()))
-
     def figures(self, source: Score) -> dict[str, float]:
-        kl, same = np.concatenate(self.kl), np.concatenate(self.same_best)
-        before, after = np.sum(self.surprise, axis=0) / len(kl)
+        before, after = self.losses.perplexities or (math.nan, math.nan)
         then, now = source.figures(), self.score.figures()
         return {
-            "kl_mean": float(kl.mean()),
-            "kl_p99": float(np.percentile(kl, 99)),
-            "top1": float(same.mean()),
-            "perplexity_change": float(np.exp(after - before) - 1),
+            "kl_mean": float(self.losses.each_kl.mean()),
+            "kl_p99": float(np.percentile(self.losses.each_kl, 99)),
+            "top1": self.losses.top1,
+            "perplexity_change": after / before - 1,
             **{f"{name}_loss": then[name] - now[name] for name in JUDGED},
             "yesno_flips": float(np.mean(self.flips)),
         }
@@ -77,61 +64,18 @@ class Comparison:
 
 def compare(source: Engine, variants: Sequence[Engine], seeds: Sequence[int]) -> tuple[Score, list[Comparison]]:
     """The source's own score, and each variant beside it."""
-    score, comparisons = Score(), [Comparison() for _ in variants]
+    contrast = Contrast(source, variants)
+    score, comparisons = Score(), [Comparison(losses) for losses in contrast.losses]
     for seed in track(seeds, description="scenes", console=Console(stderr=True)):
-        rng = np.random.default_rng(seed)
-        window, truth = film(seed, rng, source)
-        asked = lessons(truth, rng, QUESTIONS)
-        expected, answers = expectations(source, window, asked), _answers(source, window, asked)
-        for lesson, text in zip(asked, answers, strict=True):
-            judge(score, lesson, text, truth)
-        for engine, comparison in zip(variants, comparisons, strict=True):
-            for lesson, theirs, ours in zip(asked, expected, expectations(engine, window, asked), strict=True):
-                comparison.add_expectations(theirs, ours, _spoken(engine, lesson))
-            for lesson, before, after in zip(asked, answers, _answers(engine, window, asked), strict=True):
+        window, truth, asked = held_out_scene(seed, source.limits)
+        for lesson in asked:
+            before, *said = contrast.ask(about(window, lesson))
+            judge(score, lesson, before, truth)
+            for comparison, after in zip(comparisons, said, strict=True):
                 judge(comparison.score, lesson, after, truth)
                 if lesson.part == "yesno":
                     comparison.flips.append(after != before)
     return score, comparisons
-
-
-def expectations(engine: Engine, window: Sequence[Group], asked: Sequence[Lesson]) -> list[Logits]:
-    """For each question, the logits (answer's tokens, vocab) with the true answer laid before the model."""
-    runner, layout = engine.runner, engine.runner.facts.family.layout
-    prefix = stream_prefix(engine.tokenizer, layout)
-    seen = [runner.encode(group.pixels) for group in window]
-    rows, columns = seen[0].grid
-    texts = [(stream_suffix(engine.tokenizer, layout, lesson.question), _spoken(engine, lesson)) for lesson in asked]
-    video = len(prefix) + len(seen) * rows * columns
-    cache = runner.cache(video + max(len(suffix) + len(spoken) for suffix, spoken in texts))
-    runner.extend(cache, prefix, layout.text_positions(0, len(prefix)), rows=0)
-    for index, embeddings in enumerate(seen):
-        runner.extend(cache, embeddings, layout.group_positions(len(prefix), index, rows, columns), rows=0)
-    at = layout.next_position(len(prefix), len(seen), rows, columns)
-    out = []
-    for suffix, spoken in texts:
-        text = np.concatenate([suffix, spoken[:-1]])
-        prediction = runner.extend(cache, text, layout.text_positions(at, len(text)), rows=len(spoken))
-        out.append(prediction.logits())
-        cache.crop(video)
-    return out
-
-
-def _spoken(engine: Engine, lesson: Lesson) -> NDArray[np.int64]:
-    return engine.tokenizer.encode(f"{lesson.answer}<|im_end|>")
-
-
-def _answers(engine: Engine, window: Sequence[Group], asked: Sequence[Lesson]) -> list[str]:
-    context = engine.open(len(window))
-    for group in window:
-        context.append(group)
-    return [answer(context, lesson.question) for lesson in asked]
-
-
-def _log_softmax(logits: Logits) -> NDArray[np.float64]:
-    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
-    values: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    return values
 
 
 def size(folder: Path) -> int:
@@ -164,7 +108,7 @@ def main() -> None:
     arguments = parser.parse_args()
     source, *variants = (load_engine(name, device=arguments.device) for name in [arguments.source, *arguments.variants])
     started = time.monotonic()
-    score, comparisons = compare(source, variants, range(FIRST_SEED, FIRST_SEED + arguments.scenes))
+    score, comparisons = compare(source, variants, range(FIRST_HELD_OUT, FIRST_HELD_OUT + arguments.scenes))
     about = {
         "model": arguments.source, "variant": source.variant, "scenes": arguments.scenes,
         "megabytes": size(find_model(arguments.source)) / 1e6, "figures": score.figures(),

@@ -16,6 +16,8 @@
         PromptTooLong      the conversation or the question does not fit
         NothingSeen        a question about a stream before its first picture
         NotTaught          a question about real things, while nobody named a model that knows them
+      NoExamples           a file or folder of examples that is not there, or holds none that can be used
+      NotComparable        two models that do not read and write the same tokens
       ReportUnreadable     a file that is no report of a profile, or of another version
       BadArgument          a program handed over something of another kind than is wanted
       BadSampling          generation settings that mean nothing (a negative temperature)
@@ -105,6 +107,14 @@ class NothingSeen(PromptError):
 
 class NotTaught(PromptError):
     code = "PROMPT_NOT_TAUGHT"
+
+
+class NoExamples(EdgeError):
+    code = "EXAMPLES_NONE"
+
+
+class NotComparable(EdgeError):
+    code = "MODELS_NOT_COMPARABLE"
 
 
 class ReportUnreadable(EdgeError):

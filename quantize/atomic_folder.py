@@ -26,7 +26,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     The next run is given that partial folder, less its manifest. Raises OutputExists when `path` is there already,
     and OutputFailed when the folder cannot be written or another run is filling it.
     """
-    partial = path.with_name(f"{path.name}.partial")
+    partial = partial_folder(path)
     _refuse_existing(path)
     with writing(partial):
         partial.mkdir(parents=True, exist_ok=True)
@@ -42,6 +42,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         except BaseException:
             _remove_manifest(partial)
             raise
+
+
+def partial_folder(path: Path) -> Path:
+    """Where it is filled."""
+    return path.with_name(f"{path.name}.partial")
 
 
 def keep_only(partial: Path, names: Collection[str]) -> None:

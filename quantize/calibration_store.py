@@ -34,6 +34,11 @@ from quantize.variant import Variant
 PARTS = ("values", "scales", "zeros")
 
 
+def store_folder(out: Path) -> Path:
+    """Of what is calibrated for the variant `out`."""
+    return out.with_name(f"{out.name}.calibration")
+
+
 class CalibrationStore:
     def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
         """Go on with the store in `folder`, or begin one. `settings`: everything that the numbers depend on."""

@@ -112,7 +112,7 @@ class Checkpoint:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    _refuse_adapter(folder, ())
+    refuse_adapter(folder)
     index = folder / INDEX
     if index.exists():
         placed = _read_index(index)
@@ -120,12 +120,12 @@ def _files(folder: Path) -> dict[str, Path]:
         path = _present(folder, SINGLE)
         with readable(path), safe_open(path, framework="pt") as file:
             placed = dict.fromkeys(file.keys(), SINGLE)
-    _refuse_adapter(folder, placed)
+    refuse_adapter(folder, placed)
     paths = {name: _present(folder, name) for name in sorted(set(placed.values()))}
     return {name: path for file, path in paths.items() for name, where in placed.items() if where == file}
 
 
-def _refuse_adapter(folder: Path, names: Iterable[str]) -> None:
+def refuse_adapter(folder: Path, names: Iterable[str] = ()) -> None:
     """Raises AdapterNotMerged for a folder that PEFT saved: an adapter alone, or a model with one still in it."""
     if any(name.startswith(ADAPTER_PREFIX) for name in names):
         what = f"holds tensors named {ADAPTER_PREFIX}*"
@@ -135,9 +135,12 @@ def _refuse_adapter(folder: Path, names: Iterable[str]) -> None:
         return
     raise AdapterNotMerged(
         f"{folder} {what}: a PEFT adapter that is not merged into its model. Merge it first, where BASE is the model "
-        "it was trained on, ADAPTER its folder and OUT a new one:\n"
-        "    model = Qwen2VLForConditionalGeneration.from_pretrained(BASE)\n"
-        "    PeftModel.from_pretrained(model, ADAPTER).merge_and_unload().save_pretrained(OUT)"
+        "it was trained on, ADAPTER its folder and OUT a new one (pip install peft transformers torchvision):\n"
+        "    from peft import PeftModel\n"
+        "    from transformers import AutoProcessor, Qwen2VLForConditionalGeneration\n"
+        "    model = Qwen2VLForConditionalGeneration.from_pretrained(BASE, dtype='auto')\n"
+        "    PeftModel.from_pretrained(model, ADAPTER).merge_and_unload().save_pretrained(OUT)\n"
+        "    AutoProcessor.from_pretrained(BASE).save_pretrained(OUT)"
     )
 
 

@@ -12,11 +12,9 @@ import argparse
 import json
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,23 +23,15 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.harness import chip
-from edge.commands.watch import WatchOptions
 from edge.engine.context import Context
 from edge.engine.engine import Engine
+from edge.examples.scenes import film
 from edge.loading import load_engine
 from edge.machine import machine
-from edge.pocket.lessons import Lesson, Truth, lessons, matching, observe
+from edge.pocket.lessons import Lesson, Truth, lessons, matching
 from edge.runners.device_policy import choose_device
-from stream.clip import write_clip
-from stream.frame import Group
-from stream.sampler import groups
-from stream.sources.file import FileSource
-from stream.sources.scene import Scene
 from stream.tasks.boxes import parse_boxes
 
-FPS = 2.0
-SIZES = ((448, 336), (336, 336), (640, 360), (448, 300))  # (width, height): 4:3, square, 16:9, in between
-GROUPS = (1, 1, 2, 2, 3, 4, 6, 8)
 SENTENCE = re.compile(r"A (small|medium|large) (\w+ \w+) (?:has entered and )?(stands still|moves (\w+))\.")
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -99,7 +89,7 @@ def evaluate(engine: Engine, seeds: Iterator[int] | range, questions: int = 10) 
     score = Score()
     for seed in track(seeds, description="scenes", console=Console(stderr=True)):
         rng = np.random.default_rng(seed)
-        window, truth = film(seed, rng, engine)
+        window, truth = film(seed, rng, engine.limits)
         context = engine.open(len(window))
         for group in window:
             context.append(group)
@@ -123,38 +113,6 @@ def judge(score: Score, lesson: Lesson, text: str, truth: Truth) -> None:
 def answer(context: Context, question: str) -> str:
     reply = context.answer(question, max_tokens=160)
     return "".join(reply)
-
-
-def film(seed: int, rng: np.random.Generator, engine: Engine) -> tuple[list[Group], Truth]:
-    """A window of a held-out scene, through H.264 and the product's own sampler, and its truth."""
-    count = GROUPS[rng.integers(len(GROUPS))]
-    width, height = SIZES[rng.integers(len(SIZES))]
-    times = np.arange(2 * count) / FPS
-    first, scene = _clear_moment(seed, rng, width, height, times)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "scene.mp4"
-        frames = (scene.render(first + t, height, width) for t in np.arange(0, times[-1] + 0.2, 0.04))
-        write_clip(path, frames, fps=25)
-        window = list(
-            groups(
-                FileSource(str(path)),
-                fps=FPS,
-                choose_size=partial(engine.limits.frame_size, max_pixels=WatchOptions().max_pixels),
-            )
-        )[:count]
-    return window, observe(scene, (first + times).tolist())
-
-
-def _clear_moment(
-    seed: int, rng: np.random.Generator, width: int, height: int, times: np.ndarray
-) -> tuple[float, Scene]:
-    """A scene and a start at which the window's first and last moment are not half hidden."""
-    scene = Scene(seed, width, height, duration=30.0)
-    for _ in range(1000):
-        first = float(rng.uniform(0, 30.0 - times[-1] - 0.5))
-        if scene.is_clear(first) and scene.is_clear(first + times[-1]):
-            return first, scene
-    return _clear_moment(seed + 10**6, rng, width, height, times)
 
 
 def main() -> None:

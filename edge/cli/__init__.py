@@ -22,7 +22,7 @@ import sys
 import typer
 
 from edge import threads
-from edge.cli import demonstrating, describing, device, variants, watching
+from edge.cli import comparing, demonstrating, describing, device, variants, watching
 from edge.cli.ending import ended_in_one_line, escape_what_cannot_be_shown
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ for command in (
     describing.describe,
     demonstrating.demo,
     variants.quantize,
+    comparing.compare,
     variants.inspect,
     variants.verify,
     variants.random_model,

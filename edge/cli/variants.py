@@ -17,15 +17,21 @@ if TYPE_CHECKING:
 def quantize(
     source: Annotated[str, typer.Argument(metavar="SRC", help='"pocket", a model folder, or a hub name')],
     out: Annotated[Path, typer.Argument(help="the folder to write; it must not be there yet")],
-    preset: Annotated[str, typer.Option(help="which layers: official, edge or int8")] = "edge",
+    engine: Annotated[
+        str | None, typer.Option("--for", help="what it is for: edge, transformers or vllm; chooses preset and format")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="which layers: official, edge or int8  [default: edge]")] = None,
     bits: Annotated[int | None, typer.Option(help="4 or 8, of the language model  [default: the preset's]")] = None,
     method: Annotated[str, typer.Option(help="how numbers are chosen: rtn, hqq, awq or gptq")] = "gptq",
     group: Annotated[str | None, typer.Option(help="weights per scale: 32, 64, 128 or channel")] = None,
-    format: Annotated[str, typer.Option(help="stored as gptq, awq, compressed-tensors, or several")] = "gptq",
-    calibrate: Annotated[
-        Path | None, typer.Option(help="a folder of clips and pictures  [default: drawn scenes]")
+    format: Annotated[
+        str | None, typer.Option(help="stored as gptq, awq, compressed-tensors, or several  [default: gptq]")
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="prompts to calibrate with")] = 128,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(help="conversations in a .jsonl file, or a folder of clips and pictures  [default: drawn scenes]"),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="prompts to calibrate with, at most")] = 128,
     seed: int = 0,
     layer: Annotated[list[str] | None, typer.Option(help="a rule of your own, e.g. 'visual.*=keep'")] = None,
     act_order: Annotated[
@@ -34,20 +40,32 @@ def quantize(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Write an INT4 or INT8 variant of a model. A run that was stopped goes on where it was."""
+    """Write an INT4 or INT8 variant of a model. A run that was stopped goes on where it was.
+
+    For example: edge quantize my-model my-model-int4 --calibrate prompts.jsonl --for edge
+    """
+    from edge.cli.left_out import LeftOut
+    from edge.cli.unfinished import unfinished_told
+    from edge.commands.engine_presets import choose_preset
     from edge.commands.error_picture import draw_errors
     from edge.commands.inspect import inspect_folder
     from edge.commands.outputs import check_outputs, variant_outputs
     from edge.commands.quantize import QuantizeOptions, quantize_model
     from edge.hub import find_model, model_path
 
-    options = {} if act_order else {"act_order": False}
-    formats = tuple(name.strip() for name in format.split(","))
-    order = QuantizeOptions(preset, bits, method, group, formats, calibrate, samples, seed, tuple(layer or ()), options)
+    rules = tuple(layer or ())
+    order = QuantizeOptions(
+        bits=bits, method=method, group=group, calibrate=calibrate, samples=samples, seed=seed, rules=rules,
+        method_options={} if act_order else {"act_order": False},
+        **choose_preset(engine, preset, format, method, rules),
+    )  # fmt: skip
     read = {"the source": model_path(source), "--calibrate": calibrate}
     check_outputs(variant_outputs(out, order.folders(out).values()), read)
-    with bar() as progress:
-        written = quantize_model(find_model(source), source, out, order, device, progress)
+    left_out = LeftOut()
+    with unfinished_told(out, order.folders(out).values()), bar() as progress:
+        written = quantize_model(find_model(source), source, out, order, device, progress, left_out)
+    for manifest in list(written.values())[:1]:
+        left_out.tell_count(manifest.calibration.num_samples if manifest.calibration else 0)
     for folder, manifest in written.items():
         if not draw_errors(manifest, folder.with_name(f"{folder.name}-errors.png")):
             notes.print("no picture of the errors: matplotlib is not installed", style="dim")

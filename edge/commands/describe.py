@@ -11,8 +11,10 @@ from typing import Any
 from edge.engine.engine import Engine
 from edge.engine.generation import Reply
 from edge.engine.sampling import Sampling
-from edge.media.access import TRUSTED
-from edge.media.messages import read
+from edge.media.limits import Limits
+from edge.media.pictures import load_image
+from edge.media.videos import load_video
+from edge.media.visual import Conversation, Visual
 from stream.printable import Pieces
 from stream.sinks.wording import place
 from stream.sources.animation import is_animation
@@ -21,6 +23,7 @@ from stream.tasks.boxes import Parsed, parse_boxes
 from stream.tasks.geometry import Picture
 
 SPECIAL = re.compile(r"<\|\w+\|>")
+QUESTIONS = {"image": "Describe the picture.", "video": "Describe the video."}
 
 
 class Answer:
@@ -72,18 +75,17 @@ def describe_file(
     engine: Engine, file: str, prompt: str | None, *, fps: float, max_pixels: int, max_tokens: int
 ) -> Answer:
     """Raises StreamError for a file that cannot be read, PromptError for one that does not fit."""
-    mime, _ = mimetypes.guess_type(file.partition("?")[0])
-    limits = engine.limits
-    visual: dict[str, Any]
-    if (mime or "").startswith("image") and not is_animation(Path(file)):
-        visual = {"type": "image", "image": file, "max_pixels": min(max_pixels, limits.image.max_pixels)}
-        question = prompt or "Describe the picture."
-    else:
-        most = min(max_pixels, limits.video.max_pixels)
-        visual = {"type": "video", "video": file, "fps": fps, "max_pixels": most}
-        question = prompt or "Describe the video."
-    message = {"role": "user", "content": [visual, {"type": "text", "text": question}]}
-    conversation = read([message], limits, TRUSTED)
-    (seen,) = conversation.visuals
-    picture = Picture(*seen.groups[0].shape[1:3])
+    visual = _look(file, engine.limits, fps, max_pixels)
+    question = prompt or QUESTIONS[visual.kind]
+    content = [{"type": visual.kind}, {"type": "text", "text": question}]
+    conversation = Conversation(({"role": "user", "content": content},), (visual,))
+    picture = Picture(*visual.groups[0].shape[1:3])
     return Answer(file, engine.chat(conversation, sampling=Sampling(max_tokens=max_tokens)), picture)
+
+
+def _look(file: str, limits: Limits, fps: float, max_pixels: int) -> Visual:
+    """Raises StreamError, PromptError, which speak of the file."""
+    mime, _ = mimetypes.guess_type(file.partition("?")[0])
+    if (mime or "").startswith("image") and not is_animation(Path(file)):
+        return load_image({"image": file, "max_pixels": min(max_pixels, limits.image.max_pixels)}, limits)
+    return load_video({"video": file, "fps": fps, "max_pixels": min(max_pixels, limits.video.max_pixels)}, limits)

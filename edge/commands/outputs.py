@@ -44,9 +44,11 @@ def source_path(address: str) -> Path | None:
 
 def variant_outputs(out: Path, folders: Iterable[Path]) -> dict[str, Path]:
     """What `edge quantize` writes: for each format a folder and a picture of its errors; what a stopped run keeps."""
+    from quantize.calibration_store import store_folder  # which needs torch
+
     found = {f"the folder of {folder.name}": folder for folder in folders}
     found |= {f"the picture of {folder.name}": folder.with_name(f"{folder.name}-errors.png") for folder in folders}
-    return {**found, "what a stopped run keeps": out.with_name(f"{out.name}.calibration")}
+    return {**found, "what a stopped run keeps": store_folder(out)}
 
 
 def _is_of(output: Path, source: Path) -> bool:

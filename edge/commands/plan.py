@@ -26,9 +26,13 @@ class DeviceForecast:
     model: str
     variant: str
     source: str  # of the roofline fits, for people
+    is_measured: bool  # are the fits of this device?
 
     def to_dict(self) -> dict[str, Any]:
-        about = {"device": self.device.name, "model": self.model, "variant": self.variant, "source": self.source}
+        about = {
+            "device": self.device.name, "model": self.model, "variant": self.variant, "source": self.source,
+            "measured": self.is_measured,
+        }  # fmt: skip
         return {**about, **self.forecast.to_dict()}
 
 
@@ -67,7 +71,7 @@ def forecast_for(
         fits, source = DEFAULT_FITS[spec.kind, target.is_quantized], SOURCE[spec.kind]
     spec = spec.changed(amounts["memory"], amounts["bandwidth"], amounts["tflops"], amounts["int8_tops"])
     forecast = make_forecast(target.costs, spec, fits, workload, target.is_quantized)
-    return DeviceForecast(spec, forecast, model, target.variant, source)
+    return DeviceForecast(spec, forecast, model, target.variant, source, report is not None)
 
 
 def _check_size(size: tuple[int, int], cell: int) -> None:

@@ -16,17 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from edge.calibration.block_runners import CalibrationSetup, make_block_runners
-from edge.calibration.prompts import CalibrationPrompt, PromptBuilder, digest, folder_examples, synthetic_examples
+from edge.calibration.prompts import PromptBuilder, digest, misfit
 from edge.calibration.quantizers import CalibratedQuantizer, DataFreeQuantizer
-from edge.commands.watch import WatchOptions
 from edge.engine.tokenizer import Tokenizer
-from edge.media.limits import Limits
+from edge.errors import NoExamples
+from edge.examples.example import ExampleSet, Report
+from edge.examples.own import own_examples
+from edge.examples.scenes import shown_scenes
+from edge.media.limits import DEFAULT_MAX_PIXELS, Limits
 from edge.models.architecture import Config, read_config
 from quantize.atomic_folder import atomic_folder, keep_only
 from quantize.calibrate import calibrate
-from quantize.calibration_store import CalibrationStore
+from quantize.calibration_store import CalibrationStore, store_folder
 from quantize.checkpoint import Checkpoint
-from quantize.errors import AlreadyQuantized, BadPlan
+from quantize.errors import AlreadyQuantized, BadPlan, NothingToCalibrate
 from quantize.export import ExportPlan
 from quantize.layer_names import official_name
 from quantize.manifest import Calibration, Manifest, hash_files
@@ -45,7 +48,7 @@ class QuantizeOptions:
     method: str = "gptq"
     group: str | None = None  # "32", "64", "128" or "channel"
     formats: tuple[str, ...] = ("gptq",)
-    calibrate: Path | None = None  # a folder of clips and pictures; rendered scenes without one
+    calibrate: Path | None = None  # a folder of clips and pictures, or a JSONL file; rendered scenes without one
     samples: int = 128
     seed: int = 0
     rules: tuple[str, ...] = ()
@@ -79,12 +82,13 @@ class QuantizeOptions:
 
 
 def quantize_model(
-    folder: Path, base: str, out: Path, options: QuantizeOptions, device: str, progress: Progress
-) -> dict[Path, Manifest]:
+    folder: Path, base: str, out: Path, options: QuantizeOptions, device: str, progress: Progress,
+    report: Report = lambda unusable: None,
+) -> dict[Path, Manifest]:  # fmt: skip
     """Write the variant of the model in `folder`, in every format asked for with the same numbers.
 
-    A run that was stopped goes on: blocks that calibration has finished are not calibrated again. Raises QuantizeError,
-    and ModelError for a source that is no readable Qwen2-VL.
+    A run that was stopped goes on: blocks that calibration has finished are not calibrated again. `report` is told of
+    examples that cannot be shown. Raises QuantizeError, and ModelError for a source that is no readable Qwen2-VL.
     """
     source = _Source(folder, read_config(folder), Checkpoint(folder))
     if source.config.quantization is not None:
@@ -98,8 +102,7 @@ def quantize_model(
         unfinished = {format: stack.enter_context(atomic_folder(path)) for format, path in folders.items()}
         quantizer = DataFreeQuantizer(method)
         if options.traits.needs_statistics:
-            store = out.with_name(f"{out.name}.calibration")
-            quantizer = _calibrate(source, plan, options, store, device, progress)
+            quantizer = _calibrate(source, plan, options, store_folder(out), device, progress, report)
         for format, export in exports.items():
             keep_only(unfinished[format], export.file_names())
             export.write(unfinished[format], quantizer.quantize, quantizer.changed, progress)
@@ -135,31 +138,34 @@ def _manifest(
 
 
 def _calibrate(
-    source: _Source, plan: Plan, options: QuantizeOptions, store_folder: Path, device: str, progress: Progress
-) -> CalibratedQuantizer:
-    """Every block quantized behind the quantized ones before it; in `store_folder` until the export is done."""
-    prompts = _prompts(source, options)
+    source: _Source, plan: Plan, options: QuantizeOptions, folder: Path, device: str, progress: Progress,
+    report: Report,
+) -> CalibratedQuantizer:  # fmt: skip
+    """Every block quantized behind the quantized ones before it; in `folder` until the export is done."""
+    builder = PromptBuilder(Tokenizer.load(source.folder), source.config)
+    try:
+        shown = _examples(source, options, report)
+        prompts = [builder.build(example) for example in shown.examples]
+    except NoExamples as error:
+        raise NothingToCalibrate(str(error)) from None
     names = {official_name(name): name for name in source.checkpoint.files}
     setup = CalibrationSetup.on(device, source.config, prompts, lambda name: source.checkpoint.tensor(names[name]))
-    kind = "drawn scenes" if options.calibrate is None else "clips and pictures"
-    seen = Calibration(kind, len(prompts), options.seed, digest(prompts))
+    seen = Calibration(shown.what, len(prompts), options.seed, digest(prompts))
     # Everything that the numbers depend on: a run that is asked for something else must not go on with these.
     settings = {
         "rules": [str(rule) for rule in plan.rules], "method": options.method, "options": repr(options.method_options),
         "prompts": seen.sha256, "weights": source.file_marks(), "device": setup.device.type, "dtype": str(setup.dtype),
     }  # fmt: skip
-    store = CalibrationStore(store_folder, settings)
+    store = CalibrationStore(folder, settings)
     runners, patches = make_block_runners(setup, list(names))
     method, fold = options.resolve_method(), options.traits.scales_inputs
     calibrate(runners, patches, plan, method, store, fold=fold, progress=progress)
     return CalibratedQuantizer(store, seen)
 
 
-def _prompts(source: _Source, options: QuantizeOptions) -> list[CalibrationPrompt]:
+def _examples(source: _Source, options: QuantizeOptions, report: Report) -> ExampleSet:
     limits = Limits.load(source.folder, source.config.family.limits)
-    builder = PromptBuilder(Tokenizer.load(source.folder), source.config)
-    if options.calibrate is None:
-        examples = synthetic_examples(options.samples, options.seed, limits, WatchOptions().max_pixels)
-    else:
-        examples = folder_examples(options.calibrate, options.samples, limits, WatchOptions().max_pixels)
-    return [builder.build(example) for example in examples]
+    if options.calibrate is not None:
+        return own_examples(options.calibrate, options.samples, limits, report, misfit)
+    drawn = shown_scenes(options.samples, options.seed, limits, DEFAULT_MAX_PIXELS)
+    return ExampleSet("drawn scenes", options.samples, drawn)

@@ -128,8 +128,13 @@ class PrefixCache:
 
     def write(self, token: int) -> Prediction:
         """Appends one token of the answer."""
-        prediction = self._extend(np.array([token]), self._layout.text_positions(self._at, 1), [token], rows=1)
-        self._at += 1
+        return self.write_all(np.array([token]))
+
+    def write_all(self, tokens: Tokens) -> Prediction:
+        """Appends an answer that is known; what comes after each of its tokens."""
+        at = self._layout.text_positions(self._at, len(tokens))
+        prediction = self._extend(tokens, at, tokens.tolist(), rows=len(tokens))
+        self._at += len(tokens)
         return prediction
 
     @property

@@ -23,7 +23,7 @@ from edge.errors import ModelNotFound, ModelUnreadable
 from edge.models.costs import Costs, Planned, Weights
 from edge.models.family import FAMILIES, Family, family_of, find_family
 from edge.models.fusing import Fused
-from quantize.checkpoint import Checkpoint
+from quantize.checkpoint import Checkpoint, refuse_adapter
 from quantize.errors import QuantizeError
 from quantize.quantization_config import with_quantization
 
@@ -112,6 +112,8 @@ def read_config(folder: Path) -> Config:
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:
+        with unreadable_as_model():
+            refuse_adapter(folder)
         raise ModelUnreadable(f"{folder} holds no config.json. Is it a Hugging Face model folder?") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ModelUnreadable(f"{path} cannot be read: {error}. Fetch the file again.") from None

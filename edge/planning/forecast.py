@@ -52,6 +52,8 @@ class Forecast:
     age: float  # of an answer when it is published, in the middle
     worst_age: float  # when a full window has to be rebuilt first, and every other camera comes first
     streams: int  # that the device can watch without dropping, with room for them in memory
+    dropped: float  # share of the groups that one camera alone would lose; 0: the device keeps up with it
+    sparing: float | None  # seconds between answers from which on it would lose none; None: it always would
     memory: MemoryBudget
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,8 +66,8 @@ def make_forecast(
     """Predicts; measures nothing."""
     steps = _Steps.predict(costs, device, fits, workload, is_quantized)
     # Every half window the other half is appended again, so that each group is appended twice.
-    busy = (steps.vision + 2 * steps.append) / workload.group_seconds
-    busy += steps.answer / max(workload.every, workload.group_seconds)
+    seeing = (steps.vision + 2 * steps.append) / workload.group_seconds
+    busy = seeing + steps.answer / max(workload.every, workload.group_seconds)
     work = steps.vision + steps.append + steps.answer
     memory = _memory(costs, device, workload, workload.cameras)
     return Forecast(
@@ -74,6 +76,8 @@ def make_forecast(
         age=work + (workload.cameras - 1) / 2 * work,
         worst_age=workload.cameras * work + workload.window // 2 * steps.append,
         streams=max(0, min(math.floor(1 / busy), _streams_in_memory(costs, device, workload))),
+        dropped=max(0.0, 1 - 1 / busy),
+        sparing=steps.answer / (1 - seeing) if seeing < 1 else None,
         memory=memory,
     )  # fmt: skip
 

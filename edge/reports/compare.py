@@ -2,14 +2,15 @@
 
 A difference counts when it is larger than the noise of both figures. A median of n times with the spread p90 / p50 - 1
 is uncertain by about spread / sqrt(n): twice that, of both together, is noise. No figure is trusted to less than
-LEAST_NOISE; where there is no spread because there are too few times, FEW_NOISE.
+LEAST_NOISE; where there is no spread because there are too few times, FEW_NOISE. Where the two runs did not have the
+same machine or the same work, a difference of times is told and not judged: its verdict is "withheld".
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from edge.reports.reading import Report, number, part, stages, tokens_per_second, value
@@ -20,7 +21,7 @@ FEW = 5  # times, from which on a spread says something
 P99_TO_P90 = 0.55  # of normal noise: how much farther p99 lies from the median than p90
 CEILING_NOISE = 0.15  # more than this between two measured ceilings: the machine was not the same
 
-Verdict = Literal["same", "faster", "slower", "smaller", "larger"]
+Verdict = Literal["same", "faster", "slower", "smaller", "larger", "withheld"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,22 @@ MEMORY = _Kind("B", more="larger", less="smaller")
 
 def compare(a: Report, b: Report) -> list[Change]:
     """Of what both have, from `a` to `b`; `differences` tells whether that is fair."""
-    return list(_changes(a, b))
+    changes = list(_changes(a, b))
+    return [_withheld(change) for change in changes] if any(_unfair(a, b)) else changes
+
+
+def _unfair(a: Report, b: Report) -> Iterator[str]:
+    """Why times do not tell what became faster."""
+    yield from _unequal("workload", part(a, "workload"), part(b, "workload"))
+    yield from _unequal("", _size(a), _size(b))
+    yield from _other_ceilings(a, b)
+    yield from _disturbed("the first", a)
+    yield from _disturbed("the second", b)
+
+
+def _withheld(change: Change) -> Change:
+    """Memory is what it is on a busy machine too."""
+    return replace(change, verdict="withheld") if change.verdict in ("faster", "slower") else change
 
 
 def _changes(a: Report, b: Report) -> Iterator[Change]:
@@ -128,16 +144,17 @@ def differences(a: Report, b: Report) -> list[str]:
     return [
         *_unequal("machine", part(a, "machine"), part(b, "machine"), but=("commit", "qwen2vl-edge", "cpu clock")),
         *_unequal("", _device(a), _device(b)),
-        *_unequal("workload", part(a, "workload"), part(b, "workload")),
-        *_other_ceilings(a, b),
-        *_disturbed("the first", a),
-        *_disturbed("the second", b),
+        *_unfair(a, b),
         *_missing(a, b),
     ]
 
 
 def _device(report: Report) -> dict[str, object]:
-    return {"device": value(report, "model", "device"), "size of the frames": value(report, "size")}
+    return {"device": value(report, "model", "device")}
+
+
+def _size(report: Report) -> dict[str, object]:
+    return {"size of the frames": value(report, "size")}
 
 
 def _unequal(where: str, a: Mapping[str, object], b: Mapping[str, object], but: tuple[str, ...] = ()) -> Iterator[str]:

@@ -29,7 +29,7 @@ class Ask:
 
     def parse(self, text: str, probabilities: Mapping[str, float], picture: Picture | None = None) -> Finding:
         p_yes = _probability(probabilities)
-        answer = _spoken(text) if p_yes is None else "yes" if p_yes >= 0.5 else "no"
+        answer = spoken(text) if p_yes is None else "yes" if p_yes >= 0.5 else "no"
         return Finding(readable(text) or answer or "", answer=answer, p_yes=p_yes)
 
 
@@ -41,7 +41,8 @@ def _probability(probabilities: Mapping[str, float]) -> float | None:
     return yes / (yes + no)
 
 
-def _spoken(text: str) -> str | None:
+def spoken(text: str) -> str | None:
+    """ "yes" or "no", where an answer begins with one of them."""
     words = readable(text).lower().split()
     first = words[0].strip(".,;:!?\"'") if words else ""
     return first if first in {"yes", "no"} else None

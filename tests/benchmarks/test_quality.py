@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import edge
-from benchmarks.pocket.evaluate import film
-from benchmarks.quality import Comparison, compare, expectations
+from benchmarks.quality import compare
 from edge.commands.quantize import QuantizeOptions, quantize_model
-from edge.engine.engine import Engine
 from edge.hub import POCKET
-from edge.pocket.lessons import lessons
 
 
 def test_a_model_beside_itself_loses_nothing() -> None:
@@ -23,35 +19,6 @@ def test_a_model_beside_itself_loses_nothing() -> None:
     figures = comparison.figures(score)
     assert figures.pop("top1") == 1
     assert set(figures.values()) == {0.0}
-
-
-def test_divergence_is_that_of_the_two_distributions() -> None:
-    comparison = Comparison()
-    p, q = np.array([[0.7, 0.2, 0.1]]), np.array([[0.2, 0.5, 0.3]])
-    comparison.add_expectations(np.log(p).astype(np.float32), np.log(q).astype(np.float32) + 5, np.array([1]))
-    assert np.isclose(comparison.kl[0][0], (p * np.log(p / q)).sum())
-    assert not comparison.same_best[0][0]
-    assert np.allclose(comparison.surprise, [(-np.log(0.2), -np.log(0.5))])
-
-
-def test_expectations_are_those_of_a_streams_context() -> None:
-    """With the true answer laid before it, the model expects what it does when it writes that answer itself."""
-    engine: Engine = edge.load("pocket", device="cpu").engine
-    rng = np.random.default_rng(3)
-    window, truth = film(3, rng, engine)
-    lesson = lessons(truth, rng, 1)[0]
-    (logits,) = expectations(engine, window, [lesson])
-    context = engine.open(len(window))
-    for group in window:
-        context.append(group)
-    written = "".join(context.answer(lesson.question, max_tokens=160))
-    spoken = engine.tokenizer.encode(written)
-    agreed = 0
-    for best, token in zip(logits.argmax(-1), spoken, strict=False):
-        if best != token:
-            break
-        agreed += 1
-    assert agreed >= min(8, len(spoken))
 
 
 @dataclass(frozen=True)

@@ -297,6 +297,26 @@ def test_an_adapter_that_is_not_merged_is_named_wherever_a_model_is_read(tiny: P
         edge.load(str(source), device="cpu")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("quantize", "ADAPTER", "OUT"), ("compare", "ADAPTER", "pocket"), ("compare", "pocket", "ADAPTER"),
+        ("profile", "--model", "ADAPTER"), ("describe", "picture.png", "--model", "ADAPTER"), ("inspect", "ADAPTER"),
+    ],
+)  # fmt: skip
+def test_an_adapter_alone_is_named_with_the_lines_that_merge_it(words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora" / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (tmp_path / "lora" / "adapter_model.safetensors").write_bytes(b"")
+    places = {"ADAPTER": str(tmp_path / "lora"), "OUT": str(tmp_path / "out")}
+    result = CliRunner().invoke(app, [places.get(word, word) for word in words])
+    assert isinstance(result.exception, ModelUnreadable)
+    said = str(result.exception)
+    assert "holds adapter_config.json and no model" in said and "AutoProcessor.from_pretrained(BASE)" in said
+    code = [line.strip() for line in said.splitlines() if line.startswith("    ")]
+    compile("\n".join(code), "the lines", "exec")
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("method", ["awq", "gptq"])
 def test_calibration_on_a_gpu_gives_errors_like_those_of_the_cpu(method: str, tiny: Path, tmp_path: Path) -> None:

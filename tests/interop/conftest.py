@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from edge.calibration.block_runners import CalibrationSetup, make_block_runners
-from edge.calibration.prompts import PromptBuilder, synthetic_examples
+from edge.calibration.prompts import PromptBuilder
 from edge.engine.tokenizer import Tokenizer
+from edge.examples.scenes import shown_scenes
 from edge.hub import POCKET
 from edge.media.limits import Limits
 from edge.models.architecture import read_config
@@ -75,7 +76,7 @@ def _drawn(n: int, k: int, seed: int, rows: int = 3000) -> Layer:
 def _real(samples: int = 24) -> dict[str, Layer]:
     config, limits, checkpoint = read_config(POCKET), Limits.load(POCKET, QWEN2_VL.limits), Checkpoint(POCKET)
     builder = PromptBuilder(Tokenizer.load(POCKET), config)
-    prompts = [builder.build(example) for example in synthetic_examples(samples, 0, limits, max_pixels=448 * 448)]
+    prompts = [builder.build(example) for example in shown_scenes(samples, 0, limits, max_pixels=448 * 448)]
     setup = CalibrationSetup(config, prompts, checkpoint.tensor, torch.device("cpu"), torch.float32)
     runners, activations = make_block_runners(setup, list(checkpoint.files))
     found: dict[str, Layer] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,14 +15,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from edge_command import run
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+import edge
+import quantize
 from edge.cache import KVCache
-from edge.calibration.prompts import CalibrationExample, CalibrationPrompt, PromptBuilder
+from edge.calibration.prompts import CalibrationPrompt, PromptBuilder
 from edge.commands.quantize import QuantizeOptions, quantize_model
+from edge.engine.sampling import Sampling
 from edge.engine.tokenizer import Tokenizer
+from edge.examples.example import Example
 from edge.hub import POCKET
 from edge.models.architecture import read_config
 from edge.models.qwen2_vl.layout import LAYOUT
@@ -41,6 +47,7 @@ from stream.sources.scene import Scene
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(600)]
 
 CONFIG, CPU = read_config(POCKET), torch.device("cpu")
+FORMAT = Path(quantize.__file__).parent / "FORMAT.md"
 Layer = tuple[Tensor, Tensor]
 Theirs = Any  # a model of transformers, its linear layers replaced by theirs
 
@@ -351,6 +358,21 @@ def test_transformers_reads_the_folder_as_it_is(
     assert found <= 1.25 * floor
 
 
+def test_the_lines_that_FORMAT_tells_load_what_was_made_for_transformers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], gptqmodel: ModuleType
+) -> None:
+    pytest.importorskip("optimum", reason="transformers reads GPTQ through optimum, which is not installed")
+    pytest.importorskip("transformers")
+    made = tmp_path / "made"
+    assert run(monkeypatch, "quantize", "pocket", made, "--for", "transformers", "--samples", 8) == 0
+    capsys.readouterr()
+    (lines,) = re.findall(r"```python\n(.*?)```", FORMAT.read_text(), flags=re.DOTALL)
+    exec(compile(lines, str(FORMAT), "exec"), {"FOLDER": str(made)})
+    message = {"role": "user", "content": "What do you see?"}
+    ours = edge.load(str(made), device="cpu").chat([message], sampling=Sampling(max_tokens=8)).read()
+    assert capsys.readouterr().out.strip() == ours.strip() != ""
+
+
 def test_official_names_and_a_quantized_embedding_are_refused(
     variant: Any, renamed: Any, gptqmodel: ModuleType
 ) -> None:
@@ -378,7 +400,7 @@ def frames(count: int) -> NDArray[np.uint8]:
 
 def seen(kind: str, pairs: NDArray[np.uint8], question: str, answer: str) -> CalibrationPrompt:
     builder = PromptBuilder(Tokenizer.load(POCKET), CONFIG)
-    return builder.build(CalibrationExample(kind, tuple(pairs), question, answer))
+    return builder.build(Example.of(kind, tuple(pairs), question, answer))
 
 
 def said(text: str) -> CalibrationPrompt:

@@ -158,7 +158,7 @@ def test_a_folder_without_weights_says_what_a_model_is(tmp_path: Path) -> None:
 
 def test_an_adapter_that_is_not_merged_is_named_with_how_to_merge_it(tmp_path: Path) -> None:
     write(tmp_path, {"base_model.model.lm_head.weight": torch.zeros(1)})
-    with pytest.raises(AdapterNotMerged, match=r"(?s)base_model\.model\.\*: .*\(BASE\).*merge_and_unload\(\)"):
+    with pytest.raises(AdapterNotMerged, match=r"(?s)base_model\.model\.\*: .*\(BASE.*merge_and_unload\(\)"):
         Checkpoint(tmp_path)
     (tmp_path / SINGLE).rename(tmp_path / "adapter_model.safetensors")
     (tmp_path / "adapter_config.json").write_text("{}")

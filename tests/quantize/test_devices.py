@@ -20,8 +20,9 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from edge.calibration import block_runners
 from edge.calibration.block_runners import CalibrationSetup, make_block_runners
-from edge.calibration.prompts import CalibrationExample, CalibrationPrompt, PromptBuilder
+from edge.calibration.prompts import CalibrationPrompt, PromptBuilder
 from edge.engine.tokenizer import Tokenizer
+from edge.examples.example import Example
 from edge.hub import POCKET
 from edge.kernels.reference import Reference
 from edge.models.architecture import read_config
@@ -141,7 +142,7 @@ def test_the_reference_kernel_multiplies_where_the_numbers_are(text: str, device
 @pytest.fixture(scope="module")
 def prompt() -> CalibrationPrompt:
     frames = np.random.default_rng(0).integers(0, 256, (2, 2, 112, 140, 3), dtype=np.uint8)
-    example = CalibrationExample("video", tuple(frames), "Describe the video.", "A red circle.")
+    example = Example.of("video", tuple(frames), "Describe the video.", "A red circle.")
     return PromptBuilder(Tokenizer.load(POCKET), CONFIG).build(example)
 
 

@@ -40,10 +40,12 @@ def _table(changes: list[Change]) -> Table:
         figures = write(change.before), write(change.after), f"{change.ratio:.2f}", f"±{change.noise:.0%}"
         table.add_row(escape(change.what), *figures, change.verdict, style=_style(change))
     table.caption = "p50 of each stage; a difference within the noise of both counts as the same"
+    if any(change.verdict == "withheld" for change in changes):
+        table.caption += "; withheld: the two runs did not have the same machine or work, for the reasons above"
     return table
 
 
 def _style(change: Change) -> str:
-    if change.verdict == "same":
+    if change.verdict in ("same", "withheld"):
         return ""
     return "red" if change.is_worse else "green"

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Console
 from rich.table import Table
 
 from edge.commands.plan import DeviceForecast
 from edge.planning.device import DeviceSpec
-from edge.planning.forecast import Workload
+from edge.planning.forecast import Forecast, Workload
 from edge.planning.memory_budget import MemoryBudget
 from edge.reports import units
 
 
 def show_forecast(found: DeviceForecast, workload: Workload, console: Console) -> None:
+    _show_what_is_measured(found, console)
     table = Table(title=_title(found, workload), show_header=False, title_justify="left", title_style="bold")
     for name, value in _rows(found, workload).items():
         table.add_row(name, value)
     console.print(table)
-    console.print(f"predicted from formulas; how near to its best the device comes: {found.source}", style="dim")
+
+
+def _show_what_is_measured(found: DeviceForecast, console: Console) -> None:
+    if found.is_measured:
+        text, style = (
+            f"predicted by formulas; how near to its best the device comes was measured: {found.source}",
+            "dim",
+        )
+    else:
+        text = (
+            f"not measured: all of this is predicted by formulas; how near to its best {found.device.name} comes: "
+            f"{found.source}. `edge profile --json` on it, given to --like here, tells more."
+        )
+        style = "yellow"
+    console.print(text, style=style, markup=False, soft_wrap=True)
 
 
 def _title(found: DeviceForecast, workload: Workload) -> str:
@@ -39,11 +56,23 @@ def _rows(found: DeviceForecast, workload: Workload) -> dict[str, str]:
         f"answer of {workload.answer_tokens} tokens": units.seconds(forecast.answer),
         "age of an answer": f"{forecast.age:.2f} s; {forecast.worst_age:.2f} s when a window is rebuilt",
         "load of the device": f"{forecast.load:.0%}" + (", so frames are dropped" if forecast.load > 1 else ""),
-        "cameras at most": str(forecast.streams),
+        "cameras at most": _cameras(forecast, found.device),
         "memory": _memory(memory, found.device),
         "of that weights": units.nbytes(memory.weights),
         "keys and values": units.nbytes(memory.kv),
     }
+
+
+def _cameras(forecast: Forecast, device: DeviceSpec) -> str:
+    """And where even one is too many, what it would lose and what would help."""
+    if forecast.streams:
+        return str(forecast.streams)
+    if not forecast.dropped:
+        return "0: the memory is too small for one"
+    lost = f"0 without a loss: of one camera about {forecast.dropped:.0%} would be dropped"
+    if forecast.sparing is None:
+        return f"{lost};\nfewer --fps, a smaller --size or a faster device would help"
+    return f"{lost};\nwith --every {math.ceil(forecast.sparing)} none would be"
 
 
 def _memory(needed: MemoryBudget, device: DeviceSpec) -> str:

@@ -8,9 +8,10 @@ import torch
 
 from edge.cache import KVCache
 from edge.calibration.block_runners import CalibrationSetup, make_block_runners
-from edge.calibration.prompts import CalibrationExample, CalibrationPrompt, PromptBuilder
+from edge.calibration.prompts import CalibrationPrompt, PromptBuilder
 from edge.engine.tokenizer import Tokenizer
 from edge.errors import WrongArchitecture
+from edge.examples.example import Example
 from edge.hub import POCKET
 from edge.models.architecture import read_config
 from edge.models.weights import load_model
@@ -23,7 +24,7 @@ CONFIG, CPU = read_config(POCKET), torch.device("cpu")
 @pytest.fixture(scope="module")
 def prompt() -> CalibrationPrompt:
     frames = np.random.default_rng(0).integers(0, 256, (2, 2, 112, 140, 3), dtype=np.uint8)
-    example = CalibrationExample("video", tuple(frames), "Describe the video.", "A small red circle moves left.")
+    example = Example.of("video", tuple(frames), "Describe the video.", "A small red circle moves left.")
     return PromptBuilder(Tokenizer.load(POCKET), CONFIG).build(example)
 
 

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
 
-from edge.calibration.prompts import (
-    LONGEST,
-    CalibrationExample,
-    CalibrationPrompt,
-    PromptBuilder,
-    digest,
-    folder_examples,
-    synthetic_examples,
-)
+from edge.calibration.prompts import CalibrationPrompt, PromptBuilder, digest, misfit
 from edge.engine.prompt import prompt_positions, stream_prefix, stream_suffix
 from edge.engine.tokenizer import Tokenizer
+from edge.examples.example import Example
+from edge.examples.scenes import SHOWN_GROUPS, shown_scenes
 from edge.hub import POCKET
 from edge.media.limits import Limits
+from edge.media.visual import Conversation, Visual
 from edge.models.architecture import read_config
 from edge.models.qwen2_vl import QWEN2_VL
 from edge.models.qwen2_vl.layout import LAYOUT
-from quantize.errors import NothingToCalibrate
-from stream.clip import write_clip
-from stream.sources.file import FileSource
-from stream.sources.scene import Scene
 
 MAX_PIXELS = 448 * 448
 LIMITS = Limits.load(POCKET, QWEN2_VL.limits)
@@ -40,13 +28,14 @@ def builder() -> PromptBuilder:
 
 @pytest.fixture(scope="module")
 def shown(builder: PromptBuilder) -> list[CalibrationPrompt]:
-    return [builder.build(example) for example in synthetic_examples(6, 0, LIMITS, MAX_PIXELS)]
+    return [builder.build(example) for example in shown_scenes(6, 0, LIMITS, MAX_PIXELS)]
 
 
 def test_a_prompt_is_laid_out_as_a_stream_asks_it(builder: PromptBuilder) -> None:
-    example = next(synthetic_examples(1, 0, LIMITS, MAX_PIXELS))
+    example = next(shown_scenes(1, 0, LIMITS, MAX_PIXELS))
     prompt, tokenizer = builder.build(example), builder.tokenizer
-    prefix, suffix = stream_prefix(tokenizer, LAYOUT), stream_suffix(tokenizer, LAYOUT, example.question)
+    question = example.conversation.messages[-1]["content"][-1]["text"]
+    prefix, suffix = stream_prefix(tokenizer, LAYOUT), stream_suffix(tokenizer, LAYOUT, question)
     rows, columns = (side // 28 for side in example.groups[0].shape[1:3])
     video, answer = len(example.groups) * rows * columns, tokenizer.encode(f"{example.answer}<|im_end|>")
     assert prompt.tokens[~prompt.vision].tolist() == [*prefix, *suffix, *answer]
@@ -59,64 +48,45 @@ def test_equal_seeds_show_the_same_and_others_something_else(
     builder: PromptBuilder, shown: list[CalibrationPrompt]
 ) -> None:
     again, other = (
-        [builder.build(example) for example in synthetic_examples(6, seed, LIMITS, MAX_PIXELS)] for seed in (0, 1)
+        [builder.build(example) for example in shown_scenes(6, seed, LIMITS, MAX_PIXELS)] for seed in (0, 1)
     )
     assert digest(shown) == digest(again) != digest(other)
 
 
 def test_windows_of_several_lengths_are_shown(shown: list[CalibrationPrompt]) -> None:
     assert len({len(prompt.groups) for prompt in shown}) > 1
-    assert max(len(prompt.groups) for prompt in shown) <= LONGEST
+    assert max(len(prompt.groups) for prompt in shown) <= SHOWN_GROUPS
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    scene = Scene(5, 160, 120, duration=12.0)
-    write_clip(tmp_path / "b.mp4", (scene.render(t, 120, 160) for t in np.arange(0, 6, 0.1)), fps=10)
-    Image.fromarray(scene.render(0.0, 120, 160)).save(tmp_path / "a.png")
-    (tmp_path / "a.txt").write_text("A drawn scene.\n")
-    (tmp_path / "c.mp4").write_bytes(b"no video at all")
-    (tmp_path / "notes.md").write_text("not shown")
-    return tmp_path
+def visual(height: int, width: int) -> Visual:
+    return Visual("image", (np.zeros((2, height, width, 3), np.uint8),), (0.0,))
 
 
-def test_clips_and_pictures_take_turns_and_captions_are_the_answers(folder: Path, builder: PromptBuilder) -> None:
-    found: list[CalibrationExample] = list(folder_examples(folder, 4, LIMITS, MAX_PIXELS))
-    assert [(example.kind, len(example.groups)) for example in found] == [
-        ("image", 1),
-        ("video", LONGEST),
-        ("video", 1),
-    ]
-    assert [example.answer for example in found] == ["A drawn scene.", "", ""]
-    assert all(builder.build(example).vision.any() for example in found)
+def test_a_conversation_of_several_turns_and_pictures_keeps_the_place_of_each(builder: PromptBuilder) -> None:
+    said = (
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "And this?"}]},
+        {"role": "assistant", "content": "A circle."},
+        {"role": "user", "content": [{"type": "text", "text": "Now?"}, {"type": "image"}]},
+    )
+    prompt = builder.build(Example(Conversation(said, (visual(112, 168), visual(112, 168))), "A square.", "line 1"))
+    places = prompt.vision.nonzero()[0]
+    first, second = places[:24], places[24:]
+    assert len(prompt.groups) == 2 and len(second) == 24  # 4 x 6 tokens each
+    assert first.tolist() == list(range(first[0], first[0] + 24)) and second[0] > first[-1] + 1
+    text = builder.tokenizer.decode(prompt.tokens[~prompt.vision].tolist())
+    assert text.index("Be brief.") < text.index("And this?") < text.index("A circle.") < text.index("Now?")
+    assert text.endswith("A square.<|im_end|>")
 
 
-def test_a_broken_picture_is_passed_over_like_a_broken_clip(folder: Path) -> None:
-    (folder / "aa.png").write_bytes(b"no picture at all")
-    found = folder_examples(folder, 4, LIMITS, MAX_PIXELS)
-    assert [example.kind for example in found] == ["image", "video", "video"]
-
-
-def test_every_clip_is_closed_though_it_was_not_read_to_its_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    closed: list[FileSource] = []
-    close = FileSource.close
-    monkeypatch.setattr(FileSource, "close", lambda source: (closed.append(source), close(source)))
-    list(folder_examples(folder, 2, LIMITS, MAX_PIXELS))
-    assert len(closed) == 1  # the folder's other clip cannot be opened
-
-
-def test_a_folder_gives_no_more_than_was_asked_for(folder: Path) -> None:
-    assert len(list(folder_examples(folder, 2, LIMITS, MAX_PIXELS))) == 2
-
-
-@pytest.mark.parametrize("files", [(), ("c.mp4",), ("notes.md",)])
-def test_a_folder_without_anything_readable_is_named(files: tuple[str, ...], tmp_path: Path) -> None:
-    for name in files:
-        (tmp_path / name).write_bytes(b"no video at all")
-    with pytest.raises(NothingToCalibrate, match="holds no readable clip or picture"):
-        list(folder_examples(tmp_path, 4, LIMITS, MAX_PIXELS))
-
-
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NothingToCalibrate, match="is no folder"):
-        list(folder_examples(tmp_path / "nowhere", 4, LIMITS, MAX_PIXELS))
+@pytest.mark.parametrize(
+    ("visuals", "reason"),
+    [
+        ((), "shows no picture"),
+        ((visual(112, 168), visual(168, 112)), "168x112 and 112x168"),
+        ((visual(112, 112),), ""),
+    ],
+)
+def test_what_calibration_cannot_show_is_told(visuals: tuple[Visual, ...], reason: str) -> None:
+    found = misfit(Example(Conversation((), visuals), "", "line 1"))
+    assert reason in found and bool(found) == bool(reason)

@@ -166,6 +166,33 @@ def test_people_get_the_plan_as_a_table(monkeypatch: pytest.MonkeyPatch, capsys:
 
     said = capsys.readouterr().err
     assert "2 cameras, 448x448" in said and "cameras at most" in said and "of 8 GB" in said
+    assert said.startswith("not measured:") and "assumed" in said.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--device", "xeon-2", "--size", "224x224"), "with --every"),
+        (("--device", "xeon-2", "--size", "1120x1120", "--fps", 8), "would help"),
+        (("--device", "rtx-4060", "--memory", "1GB", "--every", 60), "memory is too small"),
+    ],
+)
+def test_no_camera_at_all_is_explained(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[object, ...], says: str
+) -> None:
+    assert run(monkeypatch, "plan", "--variant", "int4", *words) == 0
+
+    said = " ".join(capsys.readouterr().err.split())
+    assert "cameras at most │ 0" in said and says in said
+
+
+def test_what_was_measured_of_a_plan_is_said_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], report: Path
+) -> None:
+    assert run(monkeypatch, "plan", "--like", report) == 0
+
+    first = capsys.readouterr().err.splitlines()[0]
+    assert "was measured" in first and str(report) in first
 
 
 @pytest.mark.parametrize(

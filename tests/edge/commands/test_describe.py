@@ -6,10 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from edge.commands.describe import Answer, describe_file
+from edge.errors import PromptError
 from edge.models.qwen2_vl import QWEN2_VL
+from stream.errors import StreamError
 
 
 class Said:
@@ -46,3 +49,15 @@ def test_what_was_amiss_with_the_boxes_is_said(tmp_path: Path) -> None:
 
     assert answer.box_lines() == ["dog [10% 20% 30% 100%]", "[clamped]"]
     assert answer.to_dict()["flags"] == ["clamped"]
+
+
+@pytest.mark.parametrize(("name", "says"), [("no.jpg", "no file no.jpg"), ("no.mp4", "no.mp4"), ("bad.png", "bad.png")])
+def test_an_error_speaks_of_the_file_and_not_of_messages(
+    name: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.png").write_text("no picture at all")
+    engine: Any = SimpleNamespace(limits=QWEN2_VL.limits)
+    with pytest.raises((StreamError, PromptError), match=says) as caught:
+        describe_file(engine, name, None, fps=2.0, max_pixels=10**7, max_tokens=64)
+    assert "messages[" not in str(caught.value) and "content[" not in str(caught.value)

@@ -150,6 +150,25 @@ def test_as_many_streams_fit_as_the_load_allows() -> None:
     assert plan(every=10.0, cameras=one.streams).load <= 1 < plan(every=10.0, cameras=one.streams + 1).load
 
 
+def test_a_device_that_cannot_keep_up_with_one_camera_says_what_it_drops_and_what_would_spare_it() -> None:
+    slow = plan(DEVICES["xeon-2"], stretched(2.0))
+    assert slow.streams == 0 and slow.dropped == pytest.approx(1 - 1 / slow.load)
+    fast = plan(every=10.0)
+    assert fast.streams > 0 and fast.dropped == 0
+
+
+def test_answers_so_seldom_that_nothing_is_dropped_drop_nothing() -> None:
+    busy = plan(answer_tokens=4000)
+    assert busy.streams == 0 and busy.sparing is not None
+    assert plan(answer_tokens=4000, every=1.01 * busy.sparing).streams == 1
+    assert plan(answer_tokens=4000, every=0.99 * busy.sparing).streams == 0
+
+
+def test_where_seeing_alone_is_too_much_no_pause_between_answers_helps() -> None:
+    slow = plan(DEVICES["xeon-2"], stretched(100.0))
+    assert slow.sparing is None and plan(DEVICES["xeon-2"], stretched(100.0), every=1e6).dropped > 0
+
+
 def test_memory_can_be_what_limits_the_streams() -> None:
     small = dataclasses.replace(DEVICES["h200"], memory=2.6e9)
 

@@ -116,6 +116,45 @@ def test_what_makes_two_incomparable_is_told(
     assert differences(report, other) == [told]
 
 
+UNFAIR = [
+    (("workload", "window"), 4),
+    (("ceilings", "read"), 6e9),
+    (("ceilings", "read"), 24e9),
+    (("busy",), "load of 3"),
+    (("failed",), "out of memory"),
+    (("size",), [224, 336]),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), UNFAIR)
+@pytest.mark.parametrize("times", [0.5, 2])
+def test_no_run_is_called_faster_than_one_on_another_machine_or_at_other_work(
+    report: dict[str, Any], other: dict[str, Any], path: tuple[str, ...], value: object, times: float
+) -> None:
+    slower(other, "token", times)
+    *parents, last = path
+    holder = other
+    for parent in parents:
+        holder = holder[parent]
+    holder[last] = value
+    other["memory"]["measured"]["total"] *= 2
+
+    for one, two in ((report, other), (other, report)):
+        changes = compare(one, two)
+        assert {"faster", "slower"}.isdisjoint(each.verdict for each in changes)
+        assert change(changes, "token").verdict == "withheld"
+        assert change(changes, "token").ratio == pytest.approx(times if two is other else 1 / times)
+        assert change(changes, "vision tower").verdict == "same"
+        assert change(changes, "memory, measured").verdict in ("larger", "smaller")
+
+
+def test_another_library_is_told_and_still_judged(report: dict[str, Any], other: dict[str, Any]) -> None:
+    other["machine"]["torch"] = "2.14.0"
+    slower(other, "token", 2)
+    assert differences(report, other) == ["machine torch: 2.13.0, then 2.14.0"]
+    assert change(compare(report, other), "token").verdict == "slower"
+
+
 def test_another_commit_or_variant_is_what_one_compares(report: dict[str, Any], other: dict[str, Any]) -> None:
     other["machine"]["commit"], other["model"]["variant"] = "def5678", "int8"
     assert differences(report, other) == []
@@ -143,5 +182,15 @@ def test_the_table_tells_verdicts_units_and_warnings(report: dict[str, Any], oth
     console = Console(width=120, record=True, file=io.StringIO())
     show_comparison(report, other, console)
     shown = console.export_text()
-    for text in ("slower", "10.0", "15.0", "1.50", "load of 3 [of 2]", "[bold]a name[/nothing]", "440"):
+    assert "slower" not in shown
+    for text in (
+        "withheld",
+        "reasons above",
+        "10.0",
+        "15.0",
+        "1.50",
+        "load of 3 [of 2]",
+        "[bold]a name[/nothing]",
+        "440",
+    ):
         assert text in shown
