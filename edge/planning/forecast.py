@@ -48,7 +48,7 @@ class Forecast:
     first_token: float
     token: float
     answer: float  # question and all tokens
-    load: float  # of the device's time, by all cameras; above 1 groups are dropped
+    load: float  # of the device's time, by all cameras; above 1 frames are passed over
     age: float  # of an answer when it is published, in the middle
     worst_age: float  # when a full window has to be rebuilt first, and every other camera comes first
     streams: int  # that the device can watch without dropping, with room for them in memory

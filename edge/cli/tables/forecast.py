@@ -55,12 +55,17 @@ def _rows(found: DeviceForecast, workload: Workload) -> dict[str, str]:
         "each token": f"{units.seconds(forecast.token)} ({1 / forecast.token:.1f} a second)",
         f"answer of {workload.answer_tokens} tokens": units.seconds(forecast.answer),
         "age of an answer": f"{forecast.age:.2f} s; {forecast.worst_age:.2f} s when a window is rebuilt",
-        "load of the device": f"{forecast.load:.0%}" + (", so frames are dropped" if forecast.load > 1 else ""),
+        "load of the device": _load(forecast.load),
         "cameras at most": _cameras(forecast, found.device),
         "memory": _memory(memory, found.device),
         "of that weights": units.nbytes(memory.weights),
         "keys and values": units.nbytes(memory.kv),
     }
+
+
+def _load(load: float) -> str:
+    """And what a watch makes of too much of it (stream/pace.py)."""
+    return f"{load:.0%}" + (f", so frames are taken {math.ceil(load)} times as far apart" if load > 1 else "")
 
 
 def _cameras(forecast: Forecast, device: DeviceSpec) -> str:
@@ -69,7 +74,7 @@ def _cameras(forecast: Forecast, device: DeviceSpec) -> str:
         return str(forecast.streams)
     if not forecast.dropped:
         return "0: the memory is too small for one"
-    lost = f"0 without a loss: of one camera about {forecast.dropped:.0%} would be dropped"
+    lost = f"0 at this rate: {forecast.dropped:.0%} of one camera's frames would be passed over"
     if forecast.sparing is None:
         return f"{lost};\nfewer --fps, a smaller --size or a faster device would help"
     return f"{lost};\nwith --every {math.ceil(forecast.sparing)} none would be"

@@ -172,7 +172,7 @@ def test_people_get_the_plan_as_a_table(monkeypatch: pytest.MonkeyPatch, capsys:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--device", "xeon-2", "--size", "224x224"), "with --every"),
+        (("--device", "xeon-2", "--size", "112x112", "--fps", 0.5), "with --every"),
         (("--device", "xeon-2", "--size", "1120x1120", "--fps", 8), "would help"),
         (("--device", "rtx-4060", "--memory", "1GB", "--every", 60), "memory is too small"),
     ],
