@@ -73,7 +73,7 @@ def watch(
     fixed_fps: bool = False,
     duration: float | None = None,
     on_event: Callable[[Event], object] | None = None,
-    sinks: Sequence[Sink] = (),
+    sinks: Sequence[Sink | str] = (),
     device: str = "auto",
     dtype: str = "auto",
     runner: str = "pytorch",
@@ -98,8 +98,8 @@ def watch(
         duration: seconds, of the wall for a live source, of video for a file.
         on_event: called with each event, on a thread of its own that holds nothing up; a failing one is logged and
             counted. Without it, iterate.
-        sinks: objects with `publish(event, picture)` and `close()`: where else events go, with the picture as it came,
-            (height, width, 3) uint8; or make one of `stream.sinks`.
+        sinks: where else events go, with the picture as it came, (height, width, 3) uint8: objects with
+            `publish(event, picture)` and `close()`, such as those of `stream.sinks`; or "your.package:YourSink".
         device, dtype, runner: as for `edge.load`, where `model` is a name.
 
     Raises ValueError for what means nothing, BadArgument for a wrong type, NotTaught, ModelError, and StreamError for a

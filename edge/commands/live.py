@@ -18,7 +18,8 @@ from edge.pocket.knows import CAUTION, DRAWN, check_questions
 from stream.crop import WHOLE, Crop
 from stream.event import Event
 from stream.naming import name_cameras
-from stream.sinks import Sink
+from stream.registry import make
+from stream.sinks import SINKS, Sink
 from stream.sinks.inbox import Inbox
 from stream.sinks.shared import share
 from stream.sources import Source
@@ -42,7 +43,7 @@ def start(
     window: int | None,
     crop: str | Sequence[float] | None,
     on_event: Callable[[Event], object] | None,
-    sinks: Sequence[Sink],
+    sinks: Sequence[Sink | str],
     load: Callable[[str], Model],
     **options: Any,  # the other fields of WatchOptions
 ) -> Watch:
@@ -52,18 +53,19 @@ def start(
     require("describe", describe, (str, type(None)), "Give what to ask for, as a text.")
     made = [_tasks(describe, labels, questions, tasks) for _ in named]
     chosen = WatchOptions(window=choose_window(window, seconds, options["fps"]), crop=_crop(crop), **options)
-    for sink in sinks:
+    own = [make(sink, SINKS, SINK_NEEDS) if isinstance(sink, str) else sink for sink in sinks]
+    for sink in own:
         _check_shape("a sink", sink, SINK_NEEDS)
     if on_event is not None and not callable(on_event):
         require("on_event", on_event, (), "Give a function that takes an event.")
     engine = _engine(model, named, [*questions, *labels], load)
     sources = [_opened(each, patient=len(named) > 1) for each in named.values()]
     inbox = Inbox(LIVE_ROOM if any(each.live for each in sources) else None) if on_event is None else None
-    heard = [*sinks, *([inbox] if inbox else []), *([Callback(on_event)] if on_event else [])]
+    heard = [*own, *([inbox] if inbox else []), *([Callback(on_event)] if on_event else [])]
     handles = zip(*(share(sink, len(sources)) for sink in heard), strict=True)
     sessions = [
-        make_session(each, engine, own, list(mine), chosen, name=name)
-        for (name, each, own, mine) in zip(_names(named, sources), sources, made, handles, strict=True)
+        make_session(each, engine, asked, list(mine), chosen, name=name)
+        for (name, each, asked, mine) in zip(_names(named, sources), sources, made, handles, strict=True)
     ]
     return Watch(sessions, inbox)
 

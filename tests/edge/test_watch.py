@@ -287,9 +287,17 @@ def test_frames_that_are_pushed_are_all_accounted_for(model: edge.Model) -> None
     assert summary.received == summary.analysed + sum(summary.dropped.values()) and summary.pending == 0
 
 
-def test_own_plugins_by_their_import_paths(model: edge.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_plugins_by_their_import_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "newcomer")
-    events = list(edge.watch("my_plugins:Lamp", model=model, tasks=["my_plugins:Brightness"], duration=2.0))
+    monkeypatch.chdir(tmp_path)  # where two of them leave something
+    events = list(
+        edge.watch(
+            "my_plugins:Lamp", model="pocket", device="cpu", duration=2.0,
+            tasks=["my_plugins:Brightness"], sinks=["my_plugins:Keep"], runner="my_plugins:Counting",
+        )
+    )  # fmt: skip
 
+    assert len((tmp_path / "kept.txt").read_text().splitlines()) == len(events)
+    assert int((tmp_path / "encoded.txt").read_text()) > 0
     assert [event.stream for event in events] == ["lamp"] * len(events)
     assert all(event.text.startswith("it was said: ") for event in events) and events
