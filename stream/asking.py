@@ -42,6 +42,11 @@ class Reply(Protocol):
         """Probability of each of the asked `choices` as the answer's first word; they sum to 1."""
         ...
 
+    @property
+    def accepted(self) -> int:
+        """Tokens so far that a draft had right, which took no pass of their own."""
+        ...
+
 
 class Context(Protocol):
     """What one stream has in the model's memory."""
@@ -184,4 +189,5 @@ class Asker:
             span=window.end - window.start,
             seconds=window.seconds,
             question=task.prompt(),
+            accepted=reply.accepted,
         )

@@ -14,6 +14,7 @@ from edge.cli.options import (
     ChosenModel,
     Deinterlace,
     Device,
+    Draft,
     Dtype,
     Duration,
     Fps,
@@ -112,6 +113,7 @@ def watch(
     dtype: Dtype = "auto",
     runner: Runner = "pytorch",
     threads: Threads = None,
+    draft: Draft = True,
     as_json: AsJson = False,
 ) -> None:
     """Watch cameras and tell what is there: descriptions, boxes, yes or no; each with its age.
@@ -160,6 +162,7 @@ def watch(
             fps=fps, keep_damaged=keep_damaged, deinterlace=deinterlace, wait=wait,
         )  # fmt: skip
     engine = load(name, device, dtype, runner, threads)
+    engine.drafts = draft
     sinks = sinks_of(cameras, as_json=as_json, out=out, overlays=overlays, snapshots=snapshots, others=own_sinks)
     show = Ticker()
     sessions = [

@@ -30,7 +30,8 @@ class Engine:
     """A runner and its tokenizer.
 
     Args:
-        drafts: whether a stream's last answer to a question is the draft of the next one; see `Context`.
+        drafts: whether a stream's last answer to a question is the draft of the next one (see `Context`), in streams
+            opened from then on.
     """
 
     def __init__(
