@@ -190,8 +190,9 @@ class Context:
             self._cache.crop(self._video_end)
 
     def _end_reply(self) -> None:
-        if self._tail is not None:
-            self._tail.is_over = True
+        tail, self._tail = self._tail, None
+        if tail is not None:
+            tail.is_over = True
 
     def _embed(self, pixels: Pixels) -> Embeddings:
         """Pictures equal to the last ones byte for byte look the same to the vision tower."""
@@ -246,6 +247,7 @@ class Context:
         """A new cache for windows of this grid, holding the prefix."""
         longest = len(self._prefix) + self.max_groups * self._group_tokens(grid)  # never fewer than positions
         self._seen, self._grid = [], (0, 0)  # until the new cache is there, as if nothing had been seen
+        self._end_reply()
         self._cache = None  # the old one goes first: both may not fit
         cache = self._runner.cache(longest + room)
         self._runner.extend(cache, self._prefix, self._layout.text_positions(0, len(self._prefix)), rows=0)
