@@ -90,8 +90,8 @@ class _FilledView:
 class _RowByRowView:
     """Each of a few rows gets the very numbers that it would get alone: a product of several adds up in another order.
 
-    So do the products with weights, in sixteen bits or quantized, and a few rows come out as one by one. In more bits
-    PyTorch's products do not, and this would be in vain.
+    Products with weights go row by row as well, in sixteen bits and quantized, so that a few tokens come out as if one
+    by one. In float32 PyTorch's do not, and this would be in vain.
     """
 
     kv: Tensor

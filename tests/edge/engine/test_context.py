@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -388,6 +389,20 @@ def test_a_closed_context_holds_nothing_and_may_begin_anew(runner, make_group, t
         context.answer("What?")
     context.append(make_group(5))
     assert context.window is not None and context.window.first == 5
+
+
+@pytest.mark.parametrize("ending", ["close", "another size"])
+def test_memory_is_given_back_with_the_window_also_after_an_answer(runner, context, make_group, ending: str) -> None:
+    context.append(make_group(0))
+    context.answer("What?", max_tokens=3).read()
+    cache = weakref.ref(runner.caches.pop())
+    held = []
+    make = runner.cache
+    runner.cache = lambda capacity: (held.append(cache()), make(capacity))[1]
+    context.close() if ending == "close" else context.append(make_group(1, size=(84, 84)))
+
+    assert cache() is None
+    assert held == ([] if ending == "close" else [None])  # the old one was gone before the new one came
 
 
 def test_a_closed_context_holds_nothing_and_its_last_reply_is_over(runner, context, make_group) -> None:
