@@ -9,8 +9,9 @@ again. Every part is one `extend` of its own, in whatever order things happen, s
 lot and a fresh one given the same window make the same calls in the same shapes: they agree to the bit.
 
 The last answer to a question is the draft of the next one (draft.py, tail.py): what it has right is written several
-tokens at a time. That is the greedy answer, too, wherever a row of a few gets the numbers that it would get alone, as
-on a CPU in bfloat16 or quantized. Elsewhere rounding may decide between two tokens that are as good as equally likely.
+tokens at a time. That is the greedy answer, too, wherever a row of a few gets the numbers that it would get alone: on a
+CPU always where weights are quantized, and in bfloat16 on the processors we know. Elsewhere, in float32 and on CUDA,
+rounding may decide between two tokens that are as good as equally likely.
 
 Knows no time but what the groups carry and how long passes take, no threads and no torch.
 """
