@@ -15,6 +15,7 @@ from torch import Tensor
 from edge.attention import LayerAttention, additive_mask, grouped_attention
 from edge.operations import is_fused
 
+FEW_ROWS = 16  # that are attended to one by one in sixteen bits
 STEP_ROWS = 64  # of a step that may be filled up with rows that mean nothing
 
 
@@ -56,15 +57,14 @@ class KVCache:
         `length` moves only when the whole model has seen the new rows: see `advance`.
         """
         end = self.length + n
+        if n == 1 or (n <= FEW_ROWS and self.kv.itemsize == 2):
+            return _RowByRowView(self.kv, self.length, end)
         return _FilledView(self.kv, self.length, end, self._mask(n, end, heads))
 
     def advance(self, n: int) -> None:
         self.length += n
 
-    def _mask(self, n: int, end: int, heads: int) -> Tensor | None:
-        """A single row sees all that is there."""
-        if n == 1:
-            return None
+    def _mask(self, n: int, end: int, heads: int) -> Tensor:
         visible = torch.ones(n, end, dtype=torch.bool, device=self.kv.device).tril(end - n)
         return additive_mask(visible, heads // self.kv.shape[2], self.kv.dtype)
 
@@ -77,13 +77,36 @@ class _FilledView:
     kv: Tensor
     start: int
     end: int
-    mask: Tensor | None
+    mask: Tensor
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         self.kv[0, layer, :, self.start : self.end] = k
         self.kv[1, layer, :, self.start : self.end] = v
         keys, values = self.kv[:, layer, :, : self.end]
         return grouped_attention(q, keys, values, self.mask)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _RowByRowView:
+    """Each of a few rows gets the very numbers that it would get alone: a product of several adds up in another order.
+
+    Products with weights go row by row as well, in sixteen bits and quantized, so that a few tokens come out as if one
+    by one. In float32 PyTorch's do not, and this would be in vain.
+    """
+
+    kv: Tensor
+    start: int
+    end: int
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        self.kv[0, layer, :, self.start : self.end] = k
+        self.kv[1, layer, :, self.start : self.end] = v
+        keys, values = self.kv[:, layer]
+        out = [
+            grouped_attention(q[:, row : row + 1], keys[:, :seen], values[:, :seen], None)
+            for row, seen in enumerate(range(self.start + 1, self.end + 1))
+        ]
+        return out[0] if len(out) == 1 else torch.cat(out, dim=1)
 
 
 class StaticKVCache(KVCache):

@@ -42,6 +42,11 @@ class Reply(Protocol):
         """Probability of each of the asked `choices` as the answer's first word; they sum to 1."""
         ...
 
+    @property
+    def accepted(self) -> int:
+        """Tokens so far that a draft had right, which took no pass of their own."""
+        ...
+
 
 class Context(Protocol):
     """What one stream has in the model's memory."""
@@ -185,4 +190,5 @@ class Asker:
             seconds=window.seconds,
             spacing=window.spacing,
             question=task.prompt(),
+            accepted=reply.accepted,
         )

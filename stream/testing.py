@@ -103,6 +103,7 @@ class FakeReply:
     text: str
     finish: str = "stop"
     probabilities: Mapping[str, float] = field(default_factory=dict)
+    accepted: int = 0
 
     def __iter__(self) -> Iterator[str]:
         words = self.text.split(" ")

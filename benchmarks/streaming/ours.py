@@ -38,7 +38,7 @@ class Ours:
         runner = TimedRunner(
             engine.runner, Qwen2VLCosts(config), self.spans, scripted_answer(engine.tokenizer, NEW_TOKENS)
         )
-        self.context = Context(runner, engine.tokenizer, longest)
+        self.context = Context(runner, engine.tokenizer, longest, drafts=False)
         self._film, self._coming = film, iter(film)
 
     def see(self, groups: int) -> None:

@@ -64,6 +64,14 @@ Wait = Annotated[
         show_default=False,
     ),
 ]
+Draft = Annotated[
+    bool,
+    typer.Option(
+        "--draft/--no-draft",
+        help="write what the last answer of the same task foretells several tokens at a time: quicker where little "
+        "changes, and the same answers",
+    ),
+]
 Duration = Annotated[float | None, typer.Option(help="stop after so many seconds")]
 
 

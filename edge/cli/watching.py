@@ -14,6 +14,7 @@ from edge.cli.options import (
     ChosenModel,
     Deinterlace,
     Device,
+    Draft,
     Dtype,
     Duration,
     Fps,
@@ -120,6 +121,7 @@ def watch(
     dtype: Dtype = "auto",
     runner: Runner = "pytorch",
     threads: Threads = None,
+    draft: Draft = True,
     as_json: AsJson = False,
 ) -> None:
     """Watch cameras and tell what is there: descriptions, boxes, yes or no; each with its age.
@@ -169,6 +171,7 @@ def watch(
             fps=fps, keep_damaged=keep_damaged, deinterlace=deinterlace, wait=wait,
         )  # fmt: skip
     engine = load(name, device, dtype, runner, threads)
+    engine.drafts = draft
     sinks = sinks_of(cameras, as_json=as_json, out=out, overlays=overlays, snapshots=snapshots, others=own_sinks)
     show = Ticker()
     sessions = [

@@ -27,22 +27,34 @@ LARGEST_KEPT = 16_384  # tokens: 470 MB of keys and values at the 2B shape
 
 
 class Engine:
-    """A runner and its tokenizer."""
+    """A runner and its tokenizer.
+
+    Args:
+        drafts: whether a stream's last answer to a question is the draft of the next one (see `Context`), in streams
+            opened from then on.
+    """
 
     def __init__(
-        self, runner: Runner, tokenizer: Tokenizer, name: str | None = None, limits: Limits | None = None
+        self,
+        runner: Runner,
+        tokenizer: Tokenizer,
+        name: str | None = None,
+        limits: Limits | None = None,
+        *,
+        drafts: bool = True,
     ) -> None:
         self.name = name or runner.facts.name
         self.variant = runner.facts.variant
         self.limits = limits or runner.facts.family.limits
         self.runner = runner
         self.tokenizer = tokenizer
+        self.drafts = drafts
         self._lock = threading.Lock()
         self._idle: PrefixCache | None = None  # the last conversation, while nobody speaks in it
 
     def open(self, max_groups: int, *, sampling: Sampling | None = None, system: str | None = None) -> Context:
         """A stream's context: a window of at most `max_groups` groups."""
-        return Context(self.runner, self.tokenizer, max_groups, sampling=sampling, system=system)
+        return Context(self.runner, self.tokenizer, max_groups, sampling=sampling, system=system, drafts=self.drafts)
 
     def chat(
         self,

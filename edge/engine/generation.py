@@ -30,6 +30,7 @@ class Usage:
     visual_tokens: int  # of the prompt
     reused_tokens: int  # of these two together, how many were in memory already
     generated_tokens: int
+    accepted_tokens: int = 0  # of the generated ones, those that a draft had right, which took no pass of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,10 @@ class Prefill:
     visual_tokens: int
     reused_tokens: int
     room: int  # tokens that fit behind the prompt
+
+    def limit(self, sampling: Sampling) -> int:
+        """Tokens that a reply has at most."""
+        return min(sampling.max_tokens, self.room)
 
 
 @dataclass(eq=False)
@@ -57,6 +62,7 @@ class Reply:
     sampling: Sampling = field(default_factory=Sampling)
     choices: Mapping[str, Sequence[int]] = field(default_factory=dict)  # and the tokens each may begin with
     ended: Callable[[], object] = lambda: None  # called once, when no more tokens will be written
+    num_accepted: Callable[[], int] = lambda: 0  # tokens so far that took no pass of their own
 
     def __post_init__(self) -> None:
         self.text = ""
@@ -66,7 +72,7 @@ class Reply:
             logits = self.prefill.prediction.logits()[-1]
             self.probabilities = first_word_probabilities(self.choices, logits)
         self._tokens: list[int] = []
-        self._limit = min(self.sampling.max_tokens, self.prefill.room)
+        self._limit = self.prefill.limit(self.sampling)
         self._prediction = self.prefill.prediction
         self._sampler = TokenSampler(self.sampling, self.prefill.text)
         self._guard = LoopGuard()
@@ -96,7 +102,17 @@ class Reply:
     @property
     def usage(self) -> Usage:
         read = self.prefill
-        return Usage(len(read.text), read.visual_tokens, read.reused_tokens, len(self._tokens))
+        return Usage(len(read.text), read.visual_tokens, read.reused_tokens, len(self._tokens), self.accepted)
+
+    @property
+    def accepted(self) -> int:
+        """Tokens so far that a draft had right, which took no pass of their own."""
+        return self.num_accepted()
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """All that were chosen so far, without the one that ends the reply."""
+        return tuple(self._tokens)
 
     def _advance(self) -> str:
         """One more token; the text that has become certain with it."""

@@ -28,7 +28,7 @@ def watch_live(engine: Engine, costs: Costs, settings: ProfileSettings, seconds:
     address = f"synthetic://?seed={settings.seed}&size={WIDTH}x{HEIGHT}&fps={CAMERA_FPS}&seconds={seconds}&live=1"
     session = Session(
         SyntheticSource(address),
-        Engine(runner, engine.tokenizer, engine.name, engine.limits),
+        Engine(runner, engine.tokenizer, engine.name, engine.limits, drafts=False),
         [task],
         fps=settings.fps,
         window=settings.window,

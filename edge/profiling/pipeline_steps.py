@@ -71,7 +71,7 @@ def measure_steps(
     """
     clip = settings.clip or _draw(folder / "scene.mp4", settings)
     runner = TimedRunner(engine.runner, costs, spans, scripted_answer(engine.tokenizer, settings.answer_tokens))
-    timed = Engine(runner, engine.tokenizer, engine.name, engine.limits)
+    timed = Engine(runner, engine.tokenizer, engine.name, engine.limits, drafts=False)
     layout = engine.runner.facts.family.layout
     question = padded_question(engine.tokenizer, layout, settings.question_tokens)
     task = Describe(question, max_tokens=settings.answer_tokens)

@@ -51,6 +51,8 @@ class TimedRunner(Runner):
         if len(batch) != 1:
             raise ValueError("what is timed is one sequence; several share what a pass takes")
         (part,) = batch
+        if part.rows > 1:
+            raise ValueError("what is scripted is told token by token; open the stream without drafts")
         tokens, context = part.positions.shape[1], part.cache.length
         start = time.perf_counter()
         (prediction,) = self.runner.extend_batch(batch)

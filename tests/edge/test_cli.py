@@ -63,6 +63,20 @@ def test_watch_gives_events_and_a_summary_last(
     assert overlay.stat().st_size > 1000
 
 
+def test_answers_are_the_same_with_and_without_a_draft(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clip: Path
+) -> None:
+    told = []
+    for flag in ("--draft", "--no-draft"):
+        assert run(monkeypatch, "watch", clip, "--ground", "red circle", "--window", 3, "--json", flag) == 0
+        told.append(lines(capsys.readouterr().out)[:-1])
+    with_draft, without = told
+
+    assert [event["text"] for event in with_draft] == [event["text"] for event in without]
+    assert with_draft[0]["accepted"] == 0  # there was no earlier answer
+    assert {event["accepted"] for event in without} == {0}
+
+
 @pytest.mark.parametrize(("flags", "is_dropped"), [((), True), (("--keep-damaged", "--no-deinterlace"), False)])
 def test_watch_passes_over_damaged_pictures_unless_asked_to_keep_them(
     monkeypatch: pytest.MonkeyPatch,

@@ -34,6 +34,7 @@ events = st.builds(
     span=st.floats(0, 1e6),
     seconds=st.floats(0, 1e6),
     question=st.text(),
+    accepted=st.integers(0, 10**6),
 )
 
 

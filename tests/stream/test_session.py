@@ -1,6 +1,7 @@
 import itertools
 import signal
 import threading
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from stream.session import Session
 from stream.tasks.ask import Ask
 from stream.tasks.describe import Describe
 from stream.tasks.ground import Ground
-from stream.testing import FakeEngine, FakeSink, FakeSource, frame, frames
+from stream.testing import FakeEngine, FakeReply, FakeSink, FakeSource, frame, frames
 
 SIZE = (28, 28)
 
@@ -177,6 +178,14 @@ def test_an_empty_file_gives_no_event():
     summary = Session(FakeSource([]), FakeEngine(), [Describe()], fps=2, window=4, size=SIZE).run()
 
     assert (summary.events, summary.age_p50, summary.ended) == (0, None, "end of file")
+
+
+def test_an_event_tells_how_many_tokens_a_draft_had_right(monkeypatch):
+    monkeypatch.setattr("stream.testing.FakeReply", partial(FakeReply, accepted=3))
+    stage = Stage(FakeSource(frames(4, 2.0)))
+    stage.run()
+
+    assert {event.accepted for event in stage.sink.events} == {3}
 
 
 def test_the_size_may_be_chosen_from_the_first_frame():

@@ -144,13 +144,15 @@ class FakeRunner:
             before = cache.entries[-1] if cache.entries else b""
             where = positions[:, column].tobytes()
             cache.entries.append(hashlib.sha256(before + what + where).digest())
-        return FakePrediction(self.logits_after(cache) if rows else None, self.calls)
+        assert rows <= 1 or self.script is None, "what a script says next does not depend on what was written"
+        after = [self.logits_after(entry) for entry in cache.entries[cache.length - rows :]]
+        return FakePrediction(np.stack(after) if rows else None, self.calls)
 
-    def logits_after(self, cache: FakeCache) -> np.ndarray:
-        seed = int.from_bytes(cache.entries[-1][:8], "little")
-        logits = np.random.default_rng(seed).random((1, self.facts.vocab_size), dtype=np.float32)
+    def logits_after(self, entry: bytes) -> np.ndarray:
+        seed = int.from_bytes(entry[:8], "little")
+        logits = np.random.default_rng(seed).random(self.facts.vocab_size, dtype=np.float32)
         if self.script is not None:
-            logits[0, self.script.popleft() if self.script else self.facts.stop_tokens[0]] += 10
+            logits[self.script.popleft() if self.script else self.facts.stop_tokens[0]] += 10
         return logits
 
 

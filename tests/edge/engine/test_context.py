@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.engine.context import ROOM_FOR_QUESTION, Context
+from edge.engine.engine import Engine
 from edge.engine.prompt import stream_prefix, stream_suffix
 from edge.engine.sampling import Sampling
 from edge.errors import NothingSeen, PromptError, PromptTooLong
@@ -181,13 +183,14 @@ def test_the_window_tells_the_times_of_its_groups(context, make_group) -> None:
 @given(
     max_groups=st.integers(1, 6),
     steps=st.lists(st.sampled_from(["append", "append", "append", "gap", "ask", "abandon"]), max_size=25),
+    drafts=st.booleans(),
 )
-def test_a_context_that_reused_equals_a_fresh_one(make_runner, tokenizer, make_group, max_groups, steps) -> None:
+def test_a_context_that_reused_equals_a_fresh_one(make_runner, tokenizer, make_group, max_groups, steps, drafts):
     """Same content and same positions, in calls of the same shapes: so runners that compute the same for the
-    same call agree to the bit."""
+    same call agree to the bit. A drafted answer alone is written in other pieces."""
     used_runner, fresh_runner = make_runner(), make_runner()
-    used = Context(used_runner, tokenizer, max_groups)
-    index, writing = 0, []
+    used = Context(used_runner, tokenizer, max_groups, drafts=drafts)
+    index = 0
     for step in ["append", *steps]:
         if step in ("append", "gap"):
             index += 1 if step == "append" else 3
@@ -199,12 +202,18 @@ def test_a_context_that_reused_equals_a_fresh_one(make_runner, tokenizer, make_g
     fresh = Context(fresh_runner, tokenizer, max_groups)
     for shown in range(used.window.first, used.window.last + 1):
         fresh.append(make_group(shown))
+    written = fresh_runner.caches[-1].length
     answers = [context.answer("What?", max_tokens=9).read() for context in (used, fresh)]
 
     assert answers[0] == answers[1]
-    assert used_runner.caches[-1].entries == fresh_runner.caches[-1].entries
+    entries = [runner.caches[-1].entries for runner in (used_runner, fresh_runner)]
+    assert entries[0][: len(entries[1])] == entries[1]
     assert used_runner.caches[-1].capacity == fresh_runner.caches[-1].capacity
     writing = [last_writing(runner) for runner in (used_runner, fresh_runner)]
+    if drafts:
+        writing = [{at: call for at, call in calls.items() if at <= written} for calls in writing]
+    else:
+        assert entries[0] == entries[1]
     assert writing[0] == writing[1]
 
 
@@ -382,6 +391,20 @@ def test_a_closed_context_holds_nothing_and_may_begin_anew(runner, make_group, t
     assert context.window is not None and context.window.first == 5
 
 
+@pytest.mark.parametrize("ending", ["close", "another size"])
+def test_memory_is_given_back_with_the_window_also_after_an_answer(runner, context, make_group, ending: str) -> None:
+    context.append(make_group(0))
+    context.answer("What?", max_tokens=3).read()
+    cache = weakref.ref(runner.caches.pop())
+    held = []
+    make = runner.cache
+    runner.cache = lambda capacity: (held.append(cache()), make(capacity))[1]
+    context.close() if ending == "close" else context.append(make_group(1, size=(84, 84)))
+
+    assert cache() is None
+    assert held == ([] if ending == "close" else [None])  # the old one was gone before the new one came
+
+
 def test_a_closed_context_holds_nothing_and_its_last_reply_is_over(runner, context, make_group) -> None:
     context.append(make_group(0))
     reply = context.answer("What?")
@@ -393,3 +416,101 @@ def test_a_closed_context_holds_nothing_and_its_last_reply_is_over(runner, conte
         context.answer("What?")
     with pytest.raises(RuntimeError, match="is over"):
         reply.read()
+
+
+class Unhurried:
+    """A clock by which every pass takes the same time, so that writing ahead always pays."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def __call__(self) -> float:
+        self._now += 1.0
+        return self._now
+
+
+@pytest.fixture
+def drafting(runner, tokenizer, make_group) -> Context:
+    """A stream that has been asked something, and so knows what a pass takes."""
+    context = Context(runner, tokenizer, max_groups=4, clock=Unhurried())
+    context.append(make_group(0))
+    context.answer("Where?", max_tokens=8).read()
+    return context
+
+
+def test_the_last_answer_to_a_question_is_the_draft_of_the_next(runner, drafting) -> None:
+    first = drafting.answer("What?", max_tokens=12)
+    first.read()
+    runner.calls.clear()
+    second = drafting.answer("What?", max_tokens=12)
+
+    assert second.read() == first.text
+    assert (first.accepted, second.accepted) == (0, 10)
+    _question, *passes = [call[3] for call in runner.named("extend")]
+    assert passes == [11]  # the last token need not be written
+
+
+def test_each_question_has_a_draft_of_its_own(drafting) -> None:
+    other = drafting.answer("Who?", max_tokens=12)
+    other.read()
+    again = drafting.answer("Where?", max_tokens=8)
+    again.read()
+
+    assert (other.accepted, again.accepted) == (0, 6)
+
+
+def test_half_an_answer_is_no_draft(drafting) -> None:
+    next(iter(drafting.answer("Where?", max_tokens=8)))
+    again = drafting.answer("Where?", max_tokens=8)
+    again.read()
+
+    assert again.accepted == 6
+
+
+@pytest.mark.parametrize("sampling", [Sampling(temperature=0.5), Sampling(repetition_penalty=1.2)])
+def test_where_sampling_is_not_greedy_nothing_is_written_ahead(runner, drafting, sampling) -> None:
+    for _ in range(2):
+        drafting.answer("Where?", sampling=sampling, max_tokens=8).read()
+        reply = drafting.answer("Where?", sampling=sampling, max_tokens=8)
+        runner.calls.clear()
+        reply.read()
+        assert reply.accepted == 0
+        assert {call[3] for call in runner.named("extend")} == {1}
+
+
+def test_drafts_can_be_turned_off(runner, tokenizer, make_group) -> None:
+    context = Engine(runner, tokenizer, drafts=False).open(4)
+    context.append(make_group(0))
+    for _ in range(3):
+        reply = context.answer("What?", max_tokens=8)
+        reply.read()
+
+    assert reply.accepted == 0
+
+
+def test_a_closed_context_has_forgotten_what_was_said(drafting, make_group) -> None:
+    drafting.close()
+    drafting.append(make_group(0))
+    reply = drafting.answer("Where?", max_tokens=8)
+    reply.read()
+
+    assert reply.accepted == 0
+
+
+def test_what_was_written_ahead_is_cropped_away_with_an_abandoned_reply(runner, drafting, make_group, prefix) -> None:
+    pieces = iter(drafting.answer("Where?", max_tokens=8))
+    next(pieces)
+    next(pieces)
+    drafting.append(make_group(1))
+
+    assert runner.caches[0].length == prefix + 2 * GROUP
+    with pytest.raises(RuntimeError, match="this reply is over"):
+        next(pieces)
+
+
+def test_choices_have_their_probabilities_with_a_draft_too(drafting) -> None:
+    first, second = (drafting.answer("Where?", choices=("Yes", "No"), max_tokens=8) for _ in range(2))
+    second.read()
+
+    assert second.accepted == 6
+    assert second.probabilities == first.probabilities

@@ -56,7 +56,7 @@ def runner(request: pytest.FixtureRequest) -> Recorder:
 @pytest.fixture(scope="module")
 def open_context(runner: Recorder) -> Callable[[], Context]:
     tokenizer = Tokenizer.load(POCKET)
-    return lambda: Context(runner, tokenizer, MAX_GROUPS)
+    return lambda: Context(runner, tokenizer, MAX_GROUPS, drafts=False)
 
 
 def group(index: int, seed: int = 0, size: tuple[int, int] = (56, 84)) -> Group:
