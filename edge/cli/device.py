@@ -48,7 +48,13 @@ def profile(
     force: Annotated[bool, typer.Option("--force", help="try even what should not fit")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure where a frame's time and memory go on this device, and how far that is from what it could give."""
+    """Measure where a frame's time and memory go on this device, and how far that is from what it could give.
+
+    \b
+    Before anything is fetched, with weights of the true shape; and two reports side by side:
+      edge profile --model random:2b --variant int4 --html report.html --json > today.json
+      edge profile --compare yesterday.json today.json
+    """
     from edge import threads as computing
     from edge.commands.outputs import check_outputs
     from edge.commands.profile import check_fit, make_target, read_report
@@ -138,7 +144,13 @@ def plan(
     cameras: Annotated[int, typer.Option(min=1, help="how many cameras are watched")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Predict what a device could watch: memory, age of answers, number of cameras. Nothing is measured or loaded."""
+    """Predict what a device could watch: memory, age of answers, number of cameras. Nothing is measured or loaded.
+
+    \b
+    A device on file, and this one by what was measured on it:
+      edge plan --variant int4 --device rtx-4060 --cameras 4 --every 10
+      edge plan --variant int4 --like today.json --size 280x280
+    """
     from edge.cli.tables.forecast import show_forecast
     from edge.commands.plan import forecast_for, read_amounts
     from edge.planning.forecast import Workload

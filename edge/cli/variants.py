@@ -75,7 +75,10 @@ def quantize(
 def inspect(
     folder: Annotated[str, typer.Argument(help="a model folder, or a hub name")], as_json: AsJson = False
 ) -> None:
-    """Tell what a model stores and how, and what it takes at run time."""
+    """Tell what a model stores and how, and what it takes at run time.
+
+    For example: edge inspect my-model-int4
+    """
     from edge.commands.inspect import inspect_folder
     from edge.hub import find_model
 
@@ -83,7 +86,10 @@ def inspect(
 
 
 def verify(folder: Annotated[Path, typer.Argument(help="a variant")], as_json: AsJson = False) -> None:
-    """Tell whether a variant is whole: its files' hashes, its numbers, its shapes."""
+    """Tell whether a variant is whole: its files' hashes, its numbers, its shapes.
+
+    For example: edge verify my-model-int4
+    """
     from edge.commands.verify import verify_folder
     from edge.hub import find_model
 
@@ -103,7 +109,10 @@ def random_model(
     shape: Annotated[str, typer.Option(help="2b (4.4 GB), 7b or pocket")] = "2b",
     seed: int = 0,
 ) -> None:
-    """Write a model folder of a published shape with random weights, for tools that want files."""
+    """Write a model folder of a published shape with random weights, for tools that want files.
+
+    For example: edge random-model random-2b --shape 2b
+    """
     from edge.models.random import write_random_folder
 
     with bar() as progress:

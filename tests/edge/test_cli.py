@@ -13,7 +13,9 @@ import av
 import pytest
 from edge_command import run
 from PIL import Image
+from typer.main import get_command
 
+from edge.cli import app
 from edge.cli.signals import stopped_by_signals
 from edge.cli.terminal import OUTPUT_FAILED
 from edge.cli.ticker import Ticker
@@ -349,3 +351,11 @@ def test_a_folder_is_inspected_with_its_limits(
 ) -> None:
     assert run(monkeypatch, "inspect", "pocket", "--json") == 0
     assert lines(capsys.readouterr().out)[0]["pixels"]["image"] == {"min_pixels": 12544, "max_pixels": 22400}
+
+
+@pytest.mark.parametrize("command", [str(command.name) for command in get_command(app).commands.values()])  # type: ignore[attr-defined]
+def test_the_help_of_every_command_has_an_example(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert run(monkeypatch, command, "--help") == 0
+    assert f"edge {command} " in capsys.readouterr().out.partition("Options:")[0].partition("\n")[2]
