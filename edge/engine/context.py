@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge.arguments import require
+from edge.engine.box_grammar import BoxGrammar
 from edge.engine.draft import Drafts
 from edge.engine.generation import Prefill, Reply, first_tokens
 from edge.engine.pass_costs import PassCosts
@@ -86,6 +87,7 @@ class Context:
         self._tokenizer = tokenizer
         self._system = system
         self._layout = runner.facts.family.layout
+        self._boxes = BoxGrammar.of(tokenizer)
         self._prefix = stream_prefix(tokenizer, self._layout, system)
         self._cache: Cache | None = None  # born with the first group, whose size says how much room it needs
         self._grid = (0, 0)  # rows and columns of tokens of every group in the cache
@@ -139,6 +141,7 @@ class Context:
             stop_tokens=self._runner.facts.stop_tokens,
             sampling=sampling,
             choices=beginnings,
+            boxes=self._boxes,
         )
         if self._drafts is not None and sampling.greedy:
             self._draft(reply, prompt, tail, self._drafts)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edge.engine.box_grammar import BoxGrammar
 from edge.engine.context import Context
 from edge.engine.generation import Prefill, Reply, first_tokens
 from edge.engine.prefix_cache import PrefixCache, chunks
@@ -87,6 +88,7 @@ class Engine:
             stop_tokens=self.runner.facts.stop_tokens,
             sampling=sampling,
             choices=beginnings,
+            boxes=BoxGrammar.of(self.tokenizer),
             ended=lambda: self._give_back(cache),
         )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.engine.box_grammar import BoxGrammar, BoxWriter
 from edge.engine.sampling import LoopGuard, Sampling, TokenSampler, softmax
 from edge.engine.tokenizer import Stream, Tokenizer
 from edge.errors import PromptError
@@ -62,6 +63,7 @@ class Reply:
     sampling: Sampling = field(default_factory=Sampling)
     choices: Mapping[str, Sequence[int]] = field(default_factory=dict)  # and the tokens each may begin with
     ended: Callable[[], object] = lambda: None  # called once, when no more tokens will be written
+    boxes: BoxGrammar | None = None  # how they are written; None: as the model likes
     num_accepted: Callable[[], int] = lambda: 0  # tokens so far that took no pass of their own
 
     def __post_init__(self) -> None:
@@ -76,6 +78,7 @@ class Reply:
         self._prediction = self.prefill.prediction
         self._sampler = TokenSampler(self.sampling, self.prefill.text)
         self._guard = LoopGuard()
+        self._boxes = None if self.boxes is None else BoxWriter(self.boxes)
         self._speech = TextStreamer(self.tokenizer.stream(), self.sampling.stop)
 
     def __iter__(self) -> Iterator[str]:
@@ -118,7 +121,9 @@ class Reply:
         """One more token; the text that has become certain with it."""
         if self._tokens:
             self._prediction = self.write(self._tokens[-1])
-        token = self._sampler.pick(self._prediction)
+        token = self._pick()
+        if token is None:
+            return self._end("length")
         if token in self.stop_tokens:
             return self._end("stop")
         self._tokens.append(token)
@@ -131,6 +136,13 @@ class Reply:
         elif len(self._tokens) >= self._limit:
             return piece + self._end("length")
         return piece
+
+    def _pick(self) -> int | None:
+        """None where what should follow has no room any more."""
+        token = self._sampler.pick(self._prediction)
+        if self._boxes is None:
+            return token
+        return self._boxes.choose(token, self._prediction, self._limit - len(self._tokens))
 
     def _end(self, finish: str) -> str:
         piece = self._speech.end()

@@ -34,6 +34,7 @@ class Tokenizer:
             token.content: index for index, token in tokens.get_added_tokens_decoder().items() if token.special
         }
         self._tokens = tokens
+        self._spelled: dict[str, Mapping[int, str]] = {}
         self._lock = threading.Lock()  # the library keeps the choice "special or plain" as state
         self._compiled = _compile(template)
         longest_first = sorted(self.special, key=len, reverse=True)
@@ -52,6 +53,14 @@ class Tokenizer:
         if not isinstance(tokens.decoder, decoders.ByteLevel):
             raise ModelUnreadable(f"{path} is not a byte-level tokenizer, and Qwen2's is. Fetch it again.")
         return cls(tokens, load_template(folder))
+
+    def spelled_with(self, characters: str) -> Mapping[int, str]:
+        """All tokens that consist of these ASCII characters alone, with what they say."""
+        if characters not in self._spelled:
+            wanted = frozenset(characters)  # such characters stand for themselves among the bytes of a token
+            vocabulary = self._tokens.get_vocab(with_added_tokens=False)
+            self._spelled[characters] = {token: text for text, token in vocabulary.items() if wanted.issuperset(text)}
+        return self._spelled[characters]
 
     def encode(self, text: str) -> Tokens:
         """Text we wrote ourselves: special tokens in it count."""
