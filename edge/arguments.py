@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
+from types import NoneType
 
 from edge.errors import BadArgument
 
@@ -17,6 +19,18 @@ def require(name: str, value: object, kinds: type | tuple[type, ...], advice: st
     """
     if not isinstance(value, kinds):
         raise BadArgument(f"{name} is {described(value)}. {advice}")
+
+
+def check_shape(name: str, value: object, needs: Sequence[str], advice: str) -> None:
+    """Raises BadArgument where `value` lacks one of the attributes."""
+    if lacking := [need for need in needs if not hasattr(value, need)]:
+        raise BadArgument(f"{name} is {described(value)}, and has no {', no '.join(lacking)}. {advice}")
+
+
+def number(name: str, value: object) -> None:
+    """Raises BadArgument for what is neither a number nor None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, Real, NoneType)):
+        raise BadArgument(f"{name} is {described(value)}. Give a number.")
 
 
 def texts(name: str, value: str | Sequence[str] | None, advice: str) -> list[str]:

@@ -10,6 +10,8 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 
+from edge.arguments import check_shape
+from edge.commands.watch import TASK_NEEDS
 from edge.errors import BadArgument
 from stream.event import Event
 from stream.frame import Pixels
@@ -76,8 +78,10 @@ class Watch:
         A text is answered in words, a Task in its own way (`stream.tasks.ask.Ask("Is it open?")`: yes or no, with a
         probability). `source` is a name, needed where several are watched. The event is the answer; it is not among the
         events that are iterated. The future fails with NoPictureYet before the first two frames, with NotWatched once
-        the watching has ended.
+        the watching has ended. Raises BadArgument for what is no question.
         """
+        if not (isinstance(question, str) and question.strip()):
+            check_shape("question", question, TASK_NEEDS, "Give what to ask for as a text, or a Task.")
         session = self._session(source)
         self._is_open.wait()
         return session.ask(question)

@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from typing import Any
 
 from edge.api import Model
-from edge.arguments import require, texts
+from edge.arguments import check_shape, number, require, texts
 from edge.commands.sources import SOURCE_NEEDS, open_word
 from edge.commands.watch import SINK_NEEDS, TASK_NEEDS, WatchOptions, choose_window, make_session, make_tasks
 from edge.engine.engine import Engine
@@ -26,6 +26,7 @@ from stream.sources import Source
 from stream.tasks import Task
 
 A_SOURCE = 'Give an address or a path such as "rtsp://10.0.0.7/live", an edge.PushSource, or a list or dict of these.'
+SWITCHES = ("only_changes", "fixed_fps")
 SOME_TEXT = "Give a text, or a list of texts."
 
 OneSource = str | PathLike[str] | Source
@@ -50,12 +51,15 @@ def start(
     """See `edge.watch`."""
     named = _named(source)
     questions, labels = texts("ask", ask, SOME_TEXT), texts("ground", ground, SOME_TEXT)
+    for name, value in {"seconds": seconds, "window": window, **options}.items():
+        if name not in SWITCHES:
+            number(name, value)
     require("describe", describe, (str, type(None)), "Give what to ask for, as a text.")
     made = [_tasks(describe, labels, questions, tasks) for _ in named]
     chosen = WatchOptions(window=choose_window(window, seconds, options["fps"]), crop=_crop(crop), **options)
     own = [make(sink, SINKS, SINK_NEEDS) if isinstance(sink, str) else sink for sink in sinks]
     for sink in own:
-        _check_shape("a sink", sink, SINK_NEEDS)
+        check_shape("a sink", sink, SINK_NEEDS, "Give an object with these, or an import path.")
     if on_event is not None and not callable(on_event):
         require("on_event", on_event, (), "Give a function that takes an event.")
     engine = _engine(model, named, [*questions, *labels], load)
@@ -97,12 +101,6 @@ def _check_source(source: object) -> None:
         require("source", source, object if all(hasattr(source, need) for need in SOURCE_NEEDS) else (), A_SOURCE)
 
 
-def _check_shape(what: str, value: object, needs: Sequence[str]) -> None:
-    lacking = [need for need in needs if not hasattr(value, need)]
-    if lacking:
-        require(what, value, (), f"It has no {', no '.join(lacking)}.")
-
-
 def _name_of(source: OneSource) -> str:
     return fspath(source) if isinstance(source, PathLike) else str(getattr(source, "name", source))
 
@@ -122,7 +120,7 @@ def _tasks(describe: str | None, labels: list[str], questions: list[str], others
     words = [task for task in others if isinstance(task, str)]
     own = [task for task in others if not isinstance(task, str)]
     for task in own:
-        _check_shape("a task", task, TASK_NEEDS)
+        check_shape("a task", task, TASK_NEEDS, "Give a Task, or an import path.")
     if own and not (describe or labels or questions or words):
         return own
     return [*make_tasks(describe, ",".join(labels) if labels else None, questions, words), *own]

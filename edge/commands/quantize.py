@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.calibration.block_runners import CalibrationSetup, make_block_runners
-from edge.calibration.prompts import PromptBuilder, digest, misfit
+from edge.calibration.prompts import CalibrationPrompt, PromptBuilder, digest, misfit
 from edge.calibration.quantizers import CalibratedQuantizer, DataFreeQuantizer
 from edge.engine.tokenizer import Tokenizer
 from edge.errors import NoExamples
@@ -97,12 +97,14 @@ def quantize_model(
     plan = make_plan(options.preset, options.variant(), tied=source.config.tie_word_embeddings, overrides=options.rules)
     folders = options.folders(out)
     exports = {format: ExportPlan.make(source.checkpoint, plan, format) for format in folders}
+    # Before any folder is made: a mistake in what is shown leaves nothing behind.
+    shown = _show(source, options, report) if options.traits.needs_statistics else None
     written: dict[Path, Manifest] = {}
     with ExitStack() as stack:
         unfinished = {format: stack.enter_context(atomic_folder(path)) for format, path in folders.items()}
         quantizer = DataFreeQuantizer(method)
-        if options.traits.needs_statistics:
-            quantizer = _calibrate(source, plan, options, store_folder(out), device, progress, report)
+        if shown is not None:
+            quantizer = _calibrate(source, plan, options, store_folder(out), device, progress, shown)
         for format, export in exports.items():
             keep_only(unfinished[format], export.file_names())
             export.write(unfinished[format], quantizer.quantize, quantizer.changed, progress)
@@ -137,17 +139,29 @@ def _manifest(
     )  # fmt: skip
 
 
-def _calibrate(
-    source: _Source, plan: Plan, options: QuantizeOptions, folder: Path, device: str, progress: Progress,
-    report: Report,
-) -> CalibratedQuantizer:  # fmt: skip
-    """Every block quantized behind the quantized ones before it; in `folder` until the export is done."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shown:
+    """What the model is shown while it is calibrated."""
+
+    what: str  # for people
+    prompts: list[CalibrationPrompt]
+
+
+def _show(source: _Source, options: QuantizeOptions, report: Report) -> _Shown:
     builder = PromptBuilder(Tokenizer.load(source.folder), source.config)
     try:
-        shown = _examples(source, options, report)
-        prompts = [builder.build(example) for example in shown.examples]
+        examples = _examples(source, options, report)
+        return _Shown(examples.what, [builder.build(example) for example in examples.examples])
     except NoExamples as error:
         raise NothingToCalibrate(str(error)) from None
+
+
+def _calibrate(
+    source: _Source, plan: Plan, options: QuantizeOptions, folder: Path, device: str, progress: Progress,
+    shown: _Shown,
+) -> CalibratedQuantizer:  # fmt: skip
+    """Every block quantized behind the quantized ones before it; in `folder` until the export is done."""
+    prompts = shown.prompts
     names = {official_name(name): name for name in source.checkpoint.files}
     setup = CalibrationSetup.on(device, source.config, prompts, lambda name: source.checkpoint.tensor(names[name]))
     seen = Calibration(shown.what, len(prompts), options.seed, digest(prompts))

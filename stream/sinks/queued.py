@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from stream.errors import ReaderGone
+from stream.errors import ReaderGone, StreamError
 from stream.event import Event
 from stream.frame import Pixels
 from stream.sinks import Sink
@@ -110,7 +110,7 @@ class QueuedSink:
         try:
             while (item := self._next()) is not None:
                 self._call(self._sink.publish, *item)
-            self._call(self._sink.close)
+            self._call(self._sink.close, tells=False)
         finally:
             with self._changed:
                 self._is_done = True
@@ -131,7 +131,8 @@ class QueuedSink:
             self._on_room()
         return item
 
-    def _call(self, deliver: Callable[..., None], *item: Event | Pixels) -> None:
+    def _call(self, deliver: Callable[..., None], *item: Event | Pixels, tells: bool = True) -> None:
+        """`tells` that the sink works again, where it does: an end without an error is no sign of that."""
         try:
             deliver(*item)
         except ReaderGone:
@@ -139,7 +140,7 @@ class QueuedSink:
         except (Exception, SystemExit) as error:  # a sink ends nobody's program
             self._fail(error)
         else:
-            self._succeed()
+            self._succeed(tells)
 
     def _lose_reader(self) -> None:
         with self._changed:
@@ -153,11 +154,14 @@ class QueuedSink:
             self.errors += not self._is_given_up  # counted already when it was given up
             first, self._is_failing = not self._is_failing, True
         if first:
-            log.warning("%s failed and goes on being tried: %s: %s", self.name, type(error).__name__, error)
+            is_defect = not isinstance(error, StreamError)  # of whoever wrote the sink, who wants to know where
+            log.warning(
+                "%s failed and goes on being tried: %s: %s", self.name, type(error).__name__, error, exc_info=is_defect
+            )
 
-    def _succeed(self) -> None:
+    def _succeed(self, tells: bool) -> None:
         with self._changed:
             self._is_calling = False
             was_failing, self._is_failing = self._is_failing, False
-        if was_failing:
+        if was_failing and tells:
             log.warning("%s works again", self.name)

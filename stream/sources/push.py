@@ -148,11 +148,17 @@ def _picture(array: object) -> Pixels:
     if array.ndim != 3 or array.shape[2] != 3:
         raise BadFrame(
             f"a picture must be (height, width, 3) in RGB or (height, width) in grey, and this is {array.shape}. "
-            "Push picture[..., :3] to leave alpha away, and one picture at a time."
+            f"{_advice(array.shape)}"
         )
     if 0 in array.shape:
         raise BadFrame(f"the picture is {array.shape[1]}x{array.shape[0]}: it has no pixels.")
     return np.array(array, order="C")  # its own memory, and dense
+
+
+def _advice(shape: tuple[int, ...]) -> str:
+    if len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 4):
+        return "Its channels come first: push picture.transpose(1, 2, 0)."
+    return "Push picture[..., :3] to leave alpha away, and one picture at a time."
 
 
 def _kind(value: object) -> str:

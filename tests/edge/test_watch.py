@@ -195,10 +195,13 @@ PICTURE = np.zeros((28, 28, 3), np.uint8)
         (DRAWN, {"ask": [QUESTION, 3]}, "a part of ask is an int"),
         (DRAWN, {"ground": 3}, "ground is an int"),
         (DRAWN, {"describe": True}, "describe is a bool"),
-        (DRAWN, {"tasks": [3]}, "a task is an int. It has no name"),
-        (DRAWN, {"sinks": [print]}, "a sink is a builtin_function_or_method. It has no publish"),
+        (DRAWN, {"tasks": [3]}, "a task is an int, and has no name"),
+        (DRAWN, {"sinks": [print]}, "a sink is a builtin_function_or_method, and has no publish"),
         (DRAWN, {"on_event": "print"}, "on_event is a str"),
         (DRAWN, {"model": 3}, "model is an int"),
+        (DRAWN, {"seconds": "8"}, "seconds is a str"),
+        (DRAWN, {"seconds": True}, "seconds is a bool"),
+        (DRAWN, {"fps": "2"}, "fps is a str"),
     ],
 )
 def test_a_wrong_type_is_named_at_once(model: edge.Model, source: Any, more: dict[str, Any], match: str) -> None:
@@ -239,6 +242,15 @@ def test_other_wrong_types_are_named_where_they_are_given(model: edge.Model) -> 
         edge.load(3)  # type: ignore[arg-type]
     with pytest.raises(ModelNotFound):
         edge.watch(DRAWN, model="nowhere/at/all")
+
+
+@pytest.mark.parametrize("question", [3, None, ["What?"], "", "  "])
+def test_what_is_no_question_is_refused_at_once(model: edge.Model, question: Any) -> None:
+    with (
+        edge.watch(DRAWN, model=model, ask=QUESTION) as watching,
+        pytest.raises(BadArgument, match=r"question is a|question is None"),
+    ):
+        watching.ask(question)
 
 
 def test_a_source_must_be_named_where_there_are_several(model: edge.Model) -> None:

@@ -88,7 +88,7 @@ def test_grey_becomes_rgb_and_a_view_is_made_dense() -> None:
         (None, None, "None"),
         (np.zeros((28, 28, 4), np.uint8), None, "alpha"),
         (np.zeros((2, 28, 28, 3), np.uint8), None, "one picture at a time"),
-        (np.zeros((3, 28, 28), np.uint8), None, r"\(3, 28, 28\)"),
+        (np.zeros((3, 28, 28), np.uint8), None, r"\(3, 28, 28\).*transpose\(1, 2, 0\)"),
         (np.zeros((0, 28, 3), np.uint8), None, "28x0"),
         (np.zeros(9, np.uint8), None, r"\(9,\)"),
         (PICTURE, math.nan, "finite"),

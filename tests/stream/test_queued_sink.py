@@ -268,3 +268,18 @@ def test_a_session_whose_reader_has_gone_stops_in_good_order():
     summary = session(source, [Pipe()]).run()
 
     assert (summary.ended, summary.sink_errors, summary.error) == ("stopped", 0, None)
+
+
+def test_a_sink_that_failed_to_its_end_is_not_said_to_work_again(caplog):
+    class Broken(FakeSink):
+        def publish(self, event, picture):
+            raise KeyError("arm")
+
+    sink = QueuedSink(Broken())
+    publish(sink, 0, 1, 2)
+    sink.finish()
+    sink.join(LONG)
+
+    (record,) = caplog.records
+    assert sink.errors == 3 and "goes on being tried: KeyError" in record.message
+    assert record.exc_info is not None  # where in whose code

@@ -57,6 +57,15 @@ def test_lines_that_calibration_cannot_show_are_told_and_counted(
     assert f"{out}.partial" in said and "The same command goes on with it" in said and "rm -r" in said
 
 
+def test_a_file_that_is_not_there_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "quantize", "pocket", tmp_path / "out", "--calibrate", tmp_path / "no.jsonl") != 0
+    said = capsys.readouterr().err
+    assert "no.jsonl" in said and "not finished" not in said
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_that_was_refused_leaves_nothing_to_speak_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
