@@ -240,7 +240,7 @@ class Session:
             self._answer_if_due()
             if groups and self._pace is not None:
                 # As if one group had come: how many do is what the pace decides.
-                took = (began - ready) + (seen - began) / len(groups) + (self._clock() - seen)
+                took = max(0.0, began - ready) + (seen - began) / len(groups) + (self._clock() - seen)
                 self._reader.spacing = self._pace.after_round(took)
         except StreamError as error:
             self._fail(error)  # here, because a file's last groups get an answer even when none is due

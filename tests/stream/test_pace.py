@@ -138,3 +138,28 @@ def test_a_camera_faster_than_the_engine_is_looked_at_less_often_and_answers_spe
     assert max(event.age for event in late) <= 2.2 + 0.2
     assert session.summary().spacing == 3
     assert set(session.ledger.check().dropped) <= {"between_samples", "overrun", "stopped"}
+
+
+def test_a_group_that_arrives_while_a_round_begins_has_waited_no_time() -> None:
+    """Nothing waits when the round looks at the time, and it finds a group a moment later."""
+    more, arrived, is_watched = threading.Event(), threading.Event(), [False]
+
+    def clock() -> float:
+        if is_watched[0]:
+            is_watched[0] = False
+            more.set()
+            while session.ready_at() == math.inf:
+                arrived.wait(0.01)
+        return 0.0
+
+    source, sink = FakeSource([more, frame(0.0), frame(0.5)], live=True), FakeSink()
+    session = Session(
+        source, FakeEngine(), [Describe()], [sink], fps=2.0, window=4, size=SIZE, clock=clock, pace=Pace(2.0)
+    )
+    session.open(lambda: None)
+    is_watched[0] = True
+    session.step()
+    session.close()
+
+    assert session.summary().spacing == 1
+    assert session.summary().groups == 1
