@@ -28,7 +28,7 @@ def machine() -> dict[str, Any]:
     import torch
 
     facts: dict[str, Any] = {
-        "qwen2vl-edge": _version("qwen2vl-edge"),
+        "qwen2vl-edge": package_version("qwen2vl-edge"),
         "commit": _commit(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -42,10 +42,11 @@ def machine() -> dict[str, Any]:
         "memory": _memory(),
         "gpu": _gpu(),
     }
-    return facts | {name: _version(name) for name in LIBRARIES}
+    return facts | {name: package_version(name) for name in LIBRARIES}
 
 
-def _version(name: str) -> str:
+def package_version(name: str) -> str:
+    """ "not installed" where it runs from a checkout."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import version
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from edge.errors import NoExamples
 from edge.examples.example import ExampleSet, Report
 from edge.examples.own import own_examples
 from edge.examples.scenes import shown_scenes
+from edge.machine import package_version
 from edge.media.limits import DEFAULT_MAX_PIXELS, Limits
 from edge.models.architecture import Config, read_config
 from quantize.atomic_folder import atomic_folder, keep_only
@@ -134,8 +134,8 @@ def _manifest(
 ) -> Manifest:
     return Manifest(
         base=base, preset=options.preset, method=options.method, format=format, layers=export.layers,
-        tool=f"qwen2vl-edge {version('qwen2vl-edge')}", options=dict(options.method_options), kept=tuple(export.kept),
-        calibration=quantizer.calibration, errors=quantizer.errors, files=hash_files(folder),
+        tool=f"qwen2vl-edge {package_version('qwen2vl-edge')}", options=dict(options.method_options),
+        kept=tuple(export.kept), calibration=quantizer.calibration, errors=quantizer.errors, files=hash_files(folder),
     )  # fmt: skip
 
 

@@ -77,10 +77,11 @@ class TimedRunner(Runner):
 
     @contextmanager
     def _tower_begins(self) -> Iterator[list[float]]:
-        """When the patches are ready; empty for a runner that does not show its model."""
+        """When the patches are ready; empty for a runner that does not show its model, or replays it as a graph, into
+        which nobody can look: waiting for the device while it is captured spoils the capture."""
         begun: list[float] = []
         model = getattr(self.runner, "model", None)
-        if model is None:
+        if model is None or getattr(self.runner, "is_captured", False):
             yield begun
             return
         handle = model.visual.register_forward_pre_hook(lambda *_: begun.append(self.spans.now()))

@@ -76,7 +76,7 @@ class PyTorchRunner(Runner):
         self.model, self.config, self.facts = model, config, facts
         norm = _norm(model)
         self.device, self.dtype = norm.device, norm.dtype
-        is_cuda = self.device.type == "cuda"
+        self.is_captured = is_cuda = self.device.type == "cuda"  # what is computed is replayed as graphs
         self._cache_class = cache_class or (StaticKVCache if is_cuda else KVCache)
         self._step = StepReplays(model, facts.vocab_size, is_cuda)
         self._encode = EncoderReplays(model, self.device, is_cuda)
