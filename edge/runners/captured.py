@@ -8,10 +8,12 @@ same arithmetic runs uncaptured where a device knows no graphs, and where captur
 
 from __future__ import annotations
 
+import gc
 import logging
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 
 SIZES = (1, 4, 8, 16, 32, STEP_ROWS)  # rows of a step of text; other numbers are filled up with rows that mean nothing
 KEPT_SHAPES = 4  # of frames
+ATTEMPTS = 2  # at capturing a step
 
 
 class Replay:
@@ -45,11 +48,7 @@ class Replay:
         self._left: tuple[Tensor, ...] = ()
         self._graph: torch.cuda.CUDAGraph | None = None
         if is_captured:
-            try:
-                self._capture()
-            except RuntimeError as error:
-                log.warning("A step cannot be captured, and is launched piece by piece: %s", error)
-                torch.cuda.synchronize()
+            self._try_to_capture()
 
     def __call__(self) -> tuple[Tensor, ...]:
         """What is left is overwritten by the next call."""
@@ -57,6 +56,18 @@ class Replay:
             return self._work()
         self._graph.replay()
         return self._left
+
+    def _try_to_capture(self) -> None:
+        """What fails once may succeed a moment later: whatever else the process does on the device spoils a capture."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with _nothing_is_freed():
+                    self._capture()
+                return
+            except RuntimeError as error:
+                torch.cuda.synchronize()
+                if attempt == ATTEMPTS:
+                    log.warning("A step cannot be captured, and is launched piece by piece: %s", error)
 
     def _capture(self) -> None:
         stream = torch.cuda.Stream()
@@ -68,6 +79,18 @@ class Replay:
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self._left = self._work()
         self._graph = graph
+
+
+@contextmanager
+def _nothing_is_freed() -> Iterator[None]:
+    """Python frees what was forgotten at a moment of its own, and an older graph among it would end the capture."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,12 @@ import weakref
 
 import numpy as np
 import pytest
+import torch
 
 from edge.cache import StaticKVCache
 from edge.hub import POCKET
 from edge.models.qwen2_vl.layout import LAYOUT
+from edge.runners.captured import ATTEMPTS, Replay
 from edge.runners.pytorch import PyTorchRunner
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (2, 56, 84, 3), dtype=np.uint8)
@@ -60,3 +62,25 @@ def test_steps_keep_no_cache_alive(stepping: PyTorchRunner) -> None:
     del cache
     gc.collect()
     assert gone() is None
+
+
+@pytest.mark.parametrize("failures", [0, 1, ATTEMPTS])
+def test_a_capture_that_fails_is_tried_again_and_then_done_without(
+    failures: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A device that spoils the first captures; Python's collector rests during each, and works again afterwards."""
+    tried: list[bool] = []
+
+    def capture(replay: Replay) -> None:
+        tried.append(gc.isenabled())
+        if len(tried) <= failures:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    monkeypatch.setattr(Replay, "_capture", capture)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    replay = Replay(lambda: (torch.ones(1),), is_captured=True)
+
+    assert tried == [False] * min(failures + 1, ATTEMPTS)
+    assert gc.isenabled()
+    assert ("cannot be captured" in caplog.text) is (failures == ATTEMPTS)
+    assert torch.equal(replay()[0], torch.ones(1))
