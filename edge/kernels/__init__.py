@@ -27,6 +27,7 @@ KERNELS = {
 
 class Kernel(Protocol):
     variant: Variant
+    shape: tuple[int, int]  # (n, k) of the matrix
 
     @property
     def nbytes(self) -> int:

@@ -60,7 +60,7 @@ class PackedWeight(ABC):
 
     def __init__(self, weight: QuantizedWeight) -> None:
         self.variant = weight.variant
-        self.height, self.width = weight.shape
+        self.height, self.width = self.shape = weight.shape
 
     @property
     def nbytes(self) -> int:

@@ -44,7 +44,7 @@ class CudaWeight:
         from edge.kernels.triton.product import PackedMatrix
 
         variant = self.variant = weight.variant
-        self.height, self.width = weight.shape
+        self.height, self.width = self.shape = weight.shape
         self.dtype = dtype
         self._matrix = PackedMatrix(
             words=torch.cat([pack(part.values, variant.bits) for part in weight.split(PORTION)]),

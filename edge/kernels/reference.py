@@ -32,6 +32,7 @@ class Reference:
     def __init__(self, weight: QuantizedWeight, dtype: torch.dtype) -> None:
         self.variant = weight.variant
         self.dtype = dtype
+        self.shape = weight.shape
         self.width = weight.shape[1]
         self._packed = _pack(weight.values) if self.variant.bits == 4 else weight.values
         self._scales, self._zeros = weight.scales, weight.zeros

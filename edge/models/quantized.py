@@ -5,6 +5,7 @@ Knows kernels and no file format. They are called like the modules they stand fo
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ def stored_as(model: nn.Module) -> str:
     """The variants of a model's quantized weights, the most common first: "int4-g128+int8-channel"; empty for none."""
     counts: Counter[str] = Counter()
     for kernel in _kernels(model):
-        counts[str(kernel.variant)] += 8 * kernel.nbytes // kernel.variant.bits  # weights, about
+        counts[str(kernel.variant)] += math.prod(kernel.shape)
     return "+".join(name for name, _ in counts.most_common())
 
 
