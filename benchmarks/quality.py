@@ -103,10 +103,12 @@ def main() -> None:
     parser.add_argument("source", help="the unquantized model")
     parser.add_argument("variants", nargs="+", help="folders made from it")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="auto", help="what the variants are computed with; the source: as it says")
     parser.add_argument("--scenes", type=int, default=SCENES)
     parser.add_argument("--name", help="write benchmarks/results/quality-NAME.json")
     arguments = parser.parse_args()
-    source, *variants = (load_engine(name, device=arguments.device) for name in [arguments.source, *arguments.variants])
+    source = load_engine(arguments.source, device=arguments.device)
+    variants = [load_engine(name, device=arguments.device, dtype=arguments.dtype) for name in arguments.variants]
     started = time.monotonic()
     score, comparisons = compare(source, variants, range(FIRST_HELD_OUT, FIRST_HELD_OUT + arguments.scenes))
     about = {

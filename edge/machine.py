@@ -27,6 +27,8 @@ def machine() -> dict[str, Any]:
     """Device, versions, memory."""
     import torch
 
+    from edge.kernels import cpu_copy
+
     facts: dict[str, Any] = {
         "qwen2vl-edge": package_version("qwen2vl-edge"),
         "commit": _commit(),
@@ -38,6 +40,7 @@ def machine() -> dict[str, Any]:
         "threads limited by": threads.reason(),
         "wait policy": threads.wait_policy(),
         "cpu instructions": torch.backends.cpu.get_cpu_capability(),
+        "quantized, many rows": cpu_copy.describe(),
         "cpu clock": _clock(),
         "memory": _memory(),
         "gpu": _gpu(),

@@ -21,6 +21,7 @@ from quantize.variant import Variant
 KERNELS = {
     "reference": "edge.kernels.reference:Reference",
     "cpu": "edge.kernels.cpu:Cpu",
+    "cpu-copy": "edge.kernels.cpu_copy:CpuCopy",
     "cuda": "edge.kernels.cuda:Cuda",
 }
 

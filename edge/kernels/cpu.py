@@ -8,6 +8,9 @@ the rows beside it, and n rows take n times as long as one; for more than a few,
 `matmul` equals `x @ weight.dequantize().T` within 3 * 2⁻⁸ of |x| @ (scales * 2^bits).T, the largest that such scales
 could give: scales, results, and what is unpacked or scaled in between are rounded to bfloat16, each by 2⁻⁸ at most;
 sums are of float32.
+
+Where a processor multiplies eight bits by eight (VNNI), many rows are rounded to eight bits, too, each by a scale of
+its own, and multiplied with INT8 numbers as they are: that is off by half a step of the row beside each weight, too.
 """
 
 from __future__ import annotations
@@ -22,11 +25,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edge.kernels import int8_rows
 from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
 WHOLE = 1 << 25  # numbers of a matrix that are unpacked for one product: the largest of the 2B shape's layers, fused
 PIECE = 1 << 20  # numbers that are unpacked at a time, so that they stay in the cache from step to step
+MOST_PACKED = 64  # rows that are multiplied with packed numbers
 INT4_GROUPS = (256, 128, 64, 32)  # the int4 product takes these
 LOW = 15  # the bits of a byte's low nibble
 INT4_MIDDLE = 8  # and subtracts this from every number, whatever its zero
@@ -76,6 +81,13 @@ class PackedWeight(ABC):
         return self._rows(indices.flatten()).bfloat16().reshape(*indices.shape, self.width)
 
     def _many(self, x: Tensor) -> Tensor:
+        return self._unpacked(x)
+
+    def _unrounded(self, x: Tensor) -> Tensor:
+        """Rows that have to be multiplied as they are."""
+        return (self._few(x) if len(x) <= MOST_PACKED else self._unpacked(x))[:, : self.height]
+
+    def _unpacked(self, x: Tensor) -> Tensor:
         x = x.to(_product_dtype())
         step = max(1, WHOLE // self.width // self._together) * self._together
         parts = [self._product(x, start, start + step) for start in range(0, self.height, step)]
@@ -108,6 +120,11 @@ class Int8Weight(PackedWeight):
         out: Tensor = torch.ops.aten._weight_int8pack_mm(aligned, self._values, self._scales)
         return out
 
+    def _many(self, x: Tensor) -> Tensor:
+        if not int8_rows.is_fast():
+            return self._unpacked(x)
+        return int8_rows.product(x, self._values, self._scales, self._unrounded)
+
     def _rows(self, indices: Tensor) -> Tensor:
         return self._values[indices].float().mul_(self._scales[indices, None])
 
@@ -124,7 +141,7 @@ class Int4Weight(PackedWeight):
     A number of eight bits is two of four, q = 16 * high + low: two matrices side by side, and x comes twice.
     """
 
-    few_rows = 64
+    few_rows = MOST_PACKED
 
     def __init__(self, weight: QuantizedWeight) -> None:
         super().__init__(weight)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from edge.errors import UnknownKernel
-from edge.kernels import KERNELS, Kernel, choose
+from edge.kernels import KERNELS, Kernel, choose, int8_rows
 from edge.kernels.cpu import Cpu, Int4Weight, Int8Weight
 from edge.kernels.reference import Reference
 from quantize.quantized_weight import QuantizedWeight
@@ -79,7 +79,11 @@ def assert_right(kernel: Kernel, codes: QuantizedWeight, x: Tensor) -> None:
     assert found.dtype == x.dtype and found.shape == right.shape
     is_unpacked = isinstance(kernel, Int8Weight | Int4Weight) and len(x) > kernel.few_rows
     tolerance = UNPACKED if is_unpacked else TOLERANCE[x.dtype]
-    assert ((found.double() - right).abs() <= tolerance * (x.double().abs() @ reach.T)).all()
+    allowed = tolerance * (x.double().abs() @ reach.T)
+    if isinstance(kernel, Int8Weight) and is_unpacked and int8_rows.is_fast():
+        half_steps = x.double().abs().amax(1, keepdim=True) / 127 / 2 * (1 + 2**-6)
+        allowed += half_steps * codes.dequantize().double().abs().sum(1)
+    assert ((found.double() - right).abs() <= allowed).all()
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
@@ -194,7 +198,8 @@ def test_a_large_matrix_goes_block_by_block_and_takes_little_more_than_its_file(
     x = make_x(MANY, 1024, torch.bfloat16)
     assert_right(kernel, codes, x)
     right = x.float() @ codes.dequantize().T
-    assert (kernel.matmul(x).float() - right).norm() <= TOLERANCE[x.dtype] * right.norm()
+    is_rounded = isinstance(kernel, Int8Weight) and int8_rows.is_fast()  # steps of 1/127 of a row's largest: 0.8 %
+    assert (kernel.matmul(x).float() - right).norm() <= (1.5 if is_rounded else 1) * TOLERANCE[x.dtype] * right.norm()
     stored = codes.values.numel() * variant.bits / 8
     scales = 8 * max(codes.scales.numel(), codes.values.numel() // 256)  # a scale and an offset for each nibble
     assert kernel.nbytes <= stored + scales
@@ -205,7 +210,7 @@ def test_auto_takes_the_fastest_that_can_and_says_why_it_is_not_another() -> Non
     if Cpu.refusal(variant, shape, torch.bfloat16, CPU):
         pytest.skip("this processor has neither AVX2 nor AVX-512")
     assert choose("auto", variant, shape, torch.bfloat16, CPU).name == "cpu"
-    assert choose("auto", variant, shape, torch.bfloat16, CPU).reason == ""
+    assert choose("auto", variant, shape, torch.bfloat16, CPU).reason.startswith("cpu-copy: is off")
     plain = choose("auto", variant, shape, torch.float32, CPU)
     assert plain.name == "reference" and "cpu" in plain.reason and "float32" in plain.reason
 
