@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LONG = 256  # rows from which sums of two heads at a time are quicker than PyTorch's fused attention
+TOGETHER = 2  # heads
 STACKED = 1 << 24  # numbers of a mask that is repeated for each query head: 32 MB in 16 bits
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -49,6 +51,25 @@ def attention_over(sequences: Sequence[tuple[Viewed, int]], heads: int) -> Atten
         return (out[0] if len(out) == 1 else torch.cat(out, dim=1))[None]
 
     return attend
+
+
+def full_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Every row sees all, as in a vision tower: q, k and v (batch, heads, n, dim) to the same shape.
+
+    In bfloat16 on a CPU the fused attention takes 1.6 times as long as plain products of as many heads as stay in the
+    cache, from some hundred rows on. What one head gives does not depend on who is beside it.
+    """
+    is_plain = q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[2] >= LONG and not q.requires_grad
+    if not is_plain:
+        return F.scaled_dot_product_attention(q, k, v)
+    batch, heads, n, dim = q.shape
+    parts = (x.reshape(batch * heads, n, dim).split(TOGETHER) for x in (q, k, v))
+    nothing = q.new_zeros(1)
+    out = [
+        torch.baddbmm(nothing, queries, keys.mT, beta=0, alpha=dim**-0.5).softmax(-1) @ values
+        for queries, keys, values in zip(*parts, strict=True)
+    ]
+    return torch.cat(out).view(batch, heads, n, dim)
 
 
 def grouped_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

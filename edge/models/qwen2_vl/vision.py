@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edge.attention import full_attention
 from edge.models.qwen2_vl.config import VisionConfig
 from edge.models.qwen2_vl.rope import vision_angles
 from edge.operations import rotate
@@ -29,9 +30,7 @@ class VisionTower(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.merger = Merger(config)
 
-    def forward(
-        self, patches: Tensor, rows: int, columns: int, attend: Attend = F.scaled_dot_product_attention
-    ) -> Tensor:
+    def forward(self, patches: Tensor, rows: int, columns: int, attend: Attend = full_attention) -> Tensor:
         """(groups, rows * columns, patch_dim) patches to (groups, rows * columns / merge², hidden_size)."""
         x = self.patch_embed(patches)
         merge, head_dim = self.config.spatial_merge_size, self.config.head_dim
