@@ -27,7 +27,7 @@ def machine() -> dict[str, Any]:
     """Device, versions, memory."""
     import torch
 
-    from edge.kernels import cpu_copy
+    from edge.kernels import cpu_copy, cpu_jit
 
     facts: dict[str, Any] = {
         "qwen2vl-edge": package_version("qwen2vl-edge"),
@@ -40,7 +40,7 @@ def machine() -> dict[str, Any]:
         "threads limited by": threads.reason(),
         "wait policy": threads.wait_policy(),
         "cpu instructions": torch.backends.cpu.get_cpu_capability(),
-        "quantized, many rows": cpu_copy.describe(),
+        "quantized weights": cpu_jit.describe() or cpu_copy.describe(),
         "cpu clock": _clock(),
         "memory": _memory(),
         "gpu": _gpu(),

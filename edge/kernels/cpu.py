@@ -15,8 +15,6 @@ its own, and multiplied with INT8 numbers as they are: that is off by half a ste
 
 from __future__ import annotations
 
-import math
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cache
@@ -26,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edge.kernels import int8_rows
+from edge.kernels.workspace import workspace
 from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
@@ -131,7 +130,7 @@ class Int8Weight(PackedWeight):
     def _product(self, x: Tensor, start: int, stop: int) -> Tensor:
         """Numbers of eight bits are exact in bfloat16, so scales wait for the sums."""
         values = self._values[start:stop]
-        whole = _workspace(values.shape, x.dtype).copy_(values)
+        whole = workspace(values.shape, x.dtype).copy_(values)
         return (F.linear(x, whole) * self._scales[start:stop]).bfloat16()
 
 
@@ -168,7 +167,7 @@ class Int4Weight(PackedWeight):
         """The matrix comes out transposed: so rows that lie together stay together."""
         packed = self._blocks()[start // self._together : stop // self._together]
         affine = self._affine[:, :, start:stop]
-        weight = _workspace((self.width, affine.shape[2]), x.dtype)
+        weight = workspace((self.width, affine.shape[2]), x.dtype)
         groups = max(1, PIECE // weight.shape[1] // self._group)
         for first, those in enumerate(affine.split(groups, dim=1)):
             columns = slice(first * groups * self._group, (first + 1) * groups * self._group)
@@ -213,23 +212,6 @@ class Int4Weight(PackedWeight):
 
     def _split(self, values: Tensor) -> list[Tensor]:
         return [values] if len(self._places) == 1 else [values >> 4, values & 15]
-
-
-class _Workspace(threading.local):
-    """Memory for one tensor, used again and again: the system hands out a fresh one page by page, which takes several
-    times as long as to fill it."""
-
-    numbers: Tensor | None = None
-
-    def __call__(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        count = math.prod(shape)
-        if self.numbers is None or self.numbers.dtype != dtype or len(self.numbers) < count:
-            with torch.inference_mode(False):  # what was made within it could not be written to outside
-                self.numbers = torch.empty(count, dtype=dtype)
-        return self.numbers[:count].view(*shape)
-
-
-_workspace = _Workspace()
 
 
 def _join(nibbles: Sequence[Tensor]) -> Tensor:

@@ -24,12 +24,14 @@ def is_asked_for() -> bool:
 
 
 def describe() -> str:
-    """How many rows are multiplied on this CPU, for people."""
+    """How quantized weights are multiplied on this CPU in bfloat16, for people."""
     if not int8_rows.is_fast():
-        return "in floats, unpacked first: this processor has no VNNI"
+        return "PyTorch's products; many rows unpacked first, since this processor has no VNNI"
     if is_asked_for():
-        return f"in INT8; INT4 by a copy in INT8, since {VARIABLE} is set"
-    return f"in INT8; INT4 unpacked first ({VARIABLE}=1: by a copy in INT8, one byte more a weight)"
+        return f"PyTorch's products; many rows in INT8, INT4 by a copy, since {VARIABLE} is set"
+    return (
+        f"PyTorch's products; many rows in INT8, INT4 unpacked first ({VARIABLE}=1: by a copy, one byte more a weight)"
+    )
 
 
 class CpuCopy:

@@ -1,0 +1,209 @@
+"""INT4 and INT8 on a CPU with AVX-512 BF16, by programs that are made for it when a model is loaded (jit/).
+
+One to sixteen rows are multiplied with the numbers as they are packed, at the speed at which memory brings them. Many
+rows are rounded to eight bits (int8_rows.py), and so are four-bit numbers, into memory that is used again.
+
+`matmul` of few rows equals `x @ weight.dequantize().T` but for the sums' rounding in float32 and the result's to
+bfloat16; of many rows it is off by half a step of the row, and of the matrix's row, beside each number.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edge.kernels import int8_rows
+from edge.kernels.jit import machine_code, row_products, team, unpacking
+from edge.kernels.jit.row_products import CHUNK, ROWS
+from edge.kernels.workspace import workspace
+from quantize.quantized_weight import QuantizedWeight
+from quantize.variant import Variant
+
+FEW = 16  # rows, as many as a draft has: what checks it must be what would have written it
+COLUMNS = (4, 2, 1)  # rows of x that a program takes at a time
+MIDDLE = 8  # what a four-bit number is counted from
+
+
+class CpuJit:
+    device = "cpu"
+
+    @staticmethod
+    def refusal(variant: Variant, shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> str | None:
+        if device.type != "cpu":
+            return f"multiplies on the CPU, not on {device.type}."
+        if dtype != torch.bfloat16:
+            return f"multiplies bfloat16, not {str(dtype).removeprefix('torch.')}."
+        if not variant.symmetric:
+            return "is for symmetric variants."
+        if variant.bits == 8 and variant.group is not None:
+            return "takes INT8 with one scale a row."
+        width = _chunk(variant)
+        if shape[1] % width or ((variant.group or width) % width and variant.group != CHUNK):
+            return f"takes widths and groups that {width} divides, not {shape[1]} and {variant.group}."
+        return _failed_check()
+
+    @staticmethod
+    def prepare(weight: QuantizedWeight, dtype: torch.dtype) -> JitWeight:
+        return JitInt8Weight(weight) if weight.variant.bits == 8 else JitInt4Weight(weight)
+
+
+def describe() -> str | None:
+    """How quantized weights are multiplied on this CPU in bfloat16, for people; None where others serve."""
+    return None if _failed_check() else "programs made for this processor (llvmlite); many rows in INT8"
+
+
+class JitWeight(ABC):
+    """What both have in common: numbers (blocks, chunks, rows of a block, bytes), as they are read; float16 scales
+    (n padded, groups)."""
+
+    def __init__(self, weight: QuantizedWeight, numbers: Tensor) -> None:
+        """Numbers (n, bytes of a row)."""
+        self.variant, self.shape = weight.variant, weight.shape
+        self.height, self.width = weight.shape
+        self.group = self.variant.group or self.width
+        filled = (0, 0, 0, -self.height % ROWS)
+        blocks = F.pad(numbers, filled).unflatten(0, (-1, ROWS)).unflatten(2, (-1, CHUNK))
+        self._numbers = blocks.transpose(1, 2).contiguous()
+        self._scales = F.pad(weight.scales.half(), filled)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(value.nbytes for value in vars(self).values() if isinstance(value, Tensor))
+
+    def matmul(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        flat = x.reshape(-1, self.width)
+        out = self._few(flat) if len(flat) <= FEW else self._many(flat)
+        out = out[:, : self.height].reshape(*x.shape[:-1], self.height)
+        return out if added is None else out + added
+
+    def rows(self, indices: Tensor) -> Tensor:
+        flat = indices.flatten()
+        numbers = self._unpacked(self._numbers[flat // ROWS, :, flat % ROWS])
+        found: Tensor = numbers.unflatten(1, (-1, self.group)) * self._scales[flat, :, None].float()
+        return found.bfloat16().reshape(*indices.shape, self.width)
+
+    def _few(self, x: Tensor) -> Tensor:
+        """As many rows as there are, each as if it were alone."""
+        count, bits, padded = len(x), self.variant.bits, len(self._scales)
+        columns = next(columns for columns in COLUMNS if count % columns == 0)
+        x, out = x.contiguous(), torch.empty(count, padded, dtype=torch.bfloat16)
+        pointers = [tensor.data_ptr() for tensor in (x, self._numbers, self._scales, out)]
+        numbers = [*self._loops(), count, padded, self.width, self._row_bytes]
+        team.run(_row_product(bits, _kind(self.variant.bits, self.group), columns), [*pointers, *numbers])
+        return out
+
+    def _many(self, x: Tensor) -> Tensor:
+        return int8_rows.product(x, self.in_eight_bits(), self._steps, self._few)
+
+    @property
+    @abstractmethod
+    def _steps(self) -> Tensor:
+        """The scale of each row in eight bits, (n padded,) bfloat16."""
+
+    @abstractmethod
+    def in_eight_bits(self) -> Tensor:
+        """(n padded, k) int8, overwritten by the next one's."""
+
+    @abstractmethod
+    def _unpacked(self, rows: Tensor) -> Tensor:
+        """Rows (rows, chunks, bytes) before their scales, (rows, k) float32."""
+
+    @property
+    def _row_bytes(self) -> int:
+        chunks: int = self._numbers.shape[1]
+        return chunks * CHUNK
+
+    def _loops(self) -> tuple[int, int, int]:
+        """Blocks, groups, and chunks in each; of the smallest groups two are one chunk."""
+        blocks, chunks = self._numbers.shape[:2]
+        groups = chunks if _kind(self.variant.bits, self.group) else self.width // self.group
+        return blocks, groups, chunks // groups
+
+
+class JitInt8Weight(JitWeight):
+    def __init__(self, weight: QuantizedWeight) -> None:
+        super().__init__(weight, (weight.values ^ 128).view(torch.int8))
+
+    @property
+    def _steps(self) -> Tensor:
+        return self._scales.flatten().bfloat16()
+
+    def in_eight_bits(self) -> Tensor:
+        out = workspace((len(self._scales), self.width), torch.int8)
+        out.view(-1, ROWS, self._numbers.shape[1], CHUNK).copy_(self._numbers.transpose(1, 2))
+        return out
+
+    def _unpacked(self, rows: Tensor) -> Tensor:
+        return rows.flatten(1).float()
+
+
+class JitInt4Weight(JitWeight):
+    def __init__(self, weight: QuantizedWeight) -> None:
+        super().__init__(weight, _packed(weight.values))
+        self._its_steps = (self._scales.float().abs().amax(1) * MIDDLE / int8_rows.TOP).bfloat16()
+        self._inverses = self._its_steps.float().reciprocal().nan_to_num_(posinf=0.0)
+
+    @property
+    def _steps(self) -> Tensor:
+        return self._its_steps
+
+    def in_eight_bits(self) -> Tensor:
+        out = workspace((len(self._scales), self.width), torch.int8)
+        pointers = [tensor.data_ptr() for tensor in (self._numbers, self._scales, self._inverses, out)]
+        team.run(_unpacking(_kind(self.variant.bits, self.group)), [*pointers, *self._loops(), self._row_bytes])
+        return out
+
+    def _unpacked(self, rows: Tensor) -> Tensor:
+        return torch.stack([rows & 15, rows >> 4], dim=2).flatten(1).float().sub_(MIDDLE)
+
+
+@cache
+def _row_product(bits: int, group: int, columns: int) -> int:
+    return machine_code.compiled(row_products.row_product(bits, group, columns))
+
+
+@cache
+def _unpacking(group: int) -> int:
+    return machine_code.compiled(unpacking.unpack(group))
+
+
+def _chunk(variant: Variant) -> int:
+    """Numbers that a program takes of a row at a time."""
+    return CHUNK * (8 // variant.bits)
+
+
+def _kind(bits: int, group: int) -> int:
+    """What a program must know of a group's size: all are alike but those of which a chunk holds two."""
+    return group if bits == 4 and group == CHUNK else 0
+
+
+def _packed(values: Tensor) -> Tensor:
+    """(n, k) to (n, k / 2): of each 64 numbers the first half in the low nibbles."""
+    low, high = values.unflatten(1, (-1, 2, CHUNK)).unbind(2)
+    packed: Tensor = (low | high << 4).flatten(1)
+    return packed
+
+
+@cache
+def _failed_check() -> str | None:
+    """Why the programs of this processor cannot be trusted, or None: they have multiplied a small matrix rightly."""
+    if reason := machine_code.refusal():
+        return reason
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(7, 256, generator=generator).bfloat16()
+    for variant in (Variant(4, 128), Variant(4, 32), Variant(8, None)):
+        values = torch.randint(variant.top + 1, (12, 256), generator=generator).byte()
+        scales = torch.rand(12, variant.num_groups(256), generator=generator).add_(0.5).half()
+        weight = QuantizedWeight(variant, values, scales, torch.full_like(scales, variant.middle).byte())
+        try:
+            found = CpuJit.prepare(weight, torch.bfloat16).matmul(x).float()
+        except Exception as error:  # LLVM's, whatever it is: another kernel serves
+            return f"cannot be made here: {error}."
+        right = x.float() @ weight.dequantize().T
+        if not torch.allclose(found, right, rtol=2**-7, atol=2**-10 * right.abs().max().item()):
+            return f"multiplies {variant} wrongly on this processor."
+    return None

@@ -1,0 +1,9 @@
+"""Programs for this very processor, made when a model is loaded. LLVM comes as a library (`llvmlite`); no compiler is
+needed.
+
+ir.py            a writer of LLVM's text: values, loops
+row_products.py  few rows times packed numbers
+unpacking.py     four bits to eight
+machine_code.py  text to an address
+team.py          an address, run by the threads that PyTorch has already
+"""

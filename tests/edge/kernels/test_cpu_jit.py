@@ -1,0 +1,144 @@
+"""Programs made for this processor: right, the same to the bit alone and in company, and left out where they fail."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from edge.kernels import choose
+from edge.kernels.cpu_jit import FEW, CpuJit, JitInt4Weight, JitInt8Weight, JitWeight, _failed_check
+from edge.kernels.jit import machine_code, team
+from quantize.quantized_weight import QuantizedWeight
+from quantize.variant import Variant
+
+CPU = torch.device("cpu")
+VARIANTS = [Variant(4, 32), Variant(4, 64), Variant(4, 128), Variant(4, None), Variant(8, None)]
+BY_VARIANT = pytest.mark.parametrize("variant", VARIANTS, ids=str)
+made_here = pytest.mark.skipif(bool(machine_code.refusal()), reason=f"this processor {machine_code.refusal()}")
+
+
+def make(variant: Variant, n: int, k: int, seed: int = 0) -> JitWeight:
+    return JitInt4Weight(codes(variant, n, k, seed)) if variant.bits == 4 else JitInt8Weight(codes(variant, n, k, seed))
+
+
+def codes(variant: Variant, n: int, k: int, seed: int = 0) -> QuantizedWeight:
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randint(variant.top + 1, (n, k), generator=generator).byte()
+    scales = (torch.rand(n, variant.num_groups(k), generator=generator) * 0.02 + 0.001).half()
+    return QuantizedWeight(variant, values, scales, torch.full_like(scales, variant.middle).byte())
+
+
+def make_x(rows: int, k: int, seed: int = 0) -> Tensor:
+    return torch.randn(rows, k, generator=torch.Generator().manual_seed(seed)).bfloat16()
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@made_here
+@given(
+    variant=st.sampled_from(VARIANTS), n=st.integers(1, 40), blocks=st.integers(1, 5), rows=st.integers(1, FEW),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_few_rows_are_the_product_and_each_is_what_it_is_alone(
+    variant: Variant, n: int, blocks: int, rows: int, seed: int
+) -> None:
+    k = 128 * blocks
+    weight, kernel, x = codes(variant, n, k, seed), make(variant, n, k, seed), make_x(rows, k, seed)
+    found = kernel.matmul(x)
+    dequantized = weight.dequantize().double()
+    off = 2**-8 * (x.double() @ dequantized.T).abs() + 2**-18 * (x.double().abs() @ dequantized.abs().T)
+    assert ((found.double() - x.double() @ dequantized.T).abs() <= off).all()
+    for row in range(rows):
+        assert torch.equal(found[row], kernel.matmul(x[row]))
+
+
+@made_here
+@BY_VARIANT
+def test_nothing_depends_on_the_number_of_threads(variant: Variant, threads: None) -> None:
+    kernel = make(variant, 44, 256)
+    found = []
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        found.append([kernel.matmul(make_x(rows, 256)) for rows in (1, 7, 40)])
+    assert all(torch.equal(*pair) for pair in zip(found[0], found[1], strict=True))
+    assert all(torch.equal(*pair) for pair in zip(found[0], found[2], strict=True))
+
+
+@made_here
+@BY_VARIANT
+def test_eight_bits_are_the_numbers_rounded_to_one_step_a_row(variant: Variant) -> None:
+    weight, kernel = codes(variant, 21, 384), make(variant, 21, 384)
+    weight.values[3], weight.values[4] = 0, variant.top
+    numbers = weight.values.float() - variant.middle
+    if variant.bits == 4:
+        scales = weight.scales.float()
+        inverse = (scales.amax(1) * 8 / 127).bfloat16().float().reciprocal()
+        numbers = (
+            (numbers.unflatten(1, (scales.shape[1], -1)) * (scales * inverse[:, None])[:, :, None]).round().flatten(1)
+        )
+    kernel = JitInt4Weight(weight) if variant.bits == 4 else JitInt8Weight(weight)
+    assert torch.equal(kernel.in_eight_bits()[:21].float(), numbers)
+    assert numbers.abs().max() <= 128 - (variant.bits == 4)
+
+
+@made_here
+@BY_VARIANT
+def test_rows_of_the_matrix_come_out_as_they_went_in(variant: Variant) -> None:
+    weight, kernel = codes(variant, 21, 128), make(variant, 21, 128)
+    indices = torch.tensor([[20, 0, 5], [4, 4, 19]])
+    assert torch.equal(kernel.rows(indices), weight.dequantize().bfloat16()[indices])
+
+
+@pytest.mark.parametrize(
+    "variant, shape, dtype, device, reason",
+    [
+        (Variant(4, 128), (64, 128), torch.float32, "cpu", "float32"),
+        (Variant(4, 128), (64, 128), torch.bfloat16, "cuda", "cuda"),
+        (Variant(4, 128, False), (64, 128), torch.bfloat16, "cpu", "symmetric"),
+        (Variant(8, 128), (64, 128), torch.bfloat16, "cpu", "one scale a row"),
+        (Variant(4, 32), (64, 96), torch.bfloat16, "cpu", "64"),
+        (Variant(8, None), (64, 48), torch.bfloat16, "cpu", "32"),
+    ],
+)
+def test_what_it_does_not_take_is_refused_with_the_reason(
+    variant: Variant, shape: tuple[int, int], dtype: torch.dtype, device: str, reason: str
+) -> None:
+    assert reason in str(CpuJit.refusal(variant, shape, dtype, torch.device(device)))
+
+
+def test_without_llvmlite_another_kernel_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
+    assert "pip install llvmlite" in str(machine_code.refusal())
+    monkeypatch.setattr("edge.kernels.cpu_jit._failed_check", machine_code.refusal)
+    choice = choose("auto", Variant(4, 128), (64, 128), torch.bfloat16, CPU)
+    assert choice.name != "cpu-jit" and "llvmlite" in choice.reason
+
+
+def test_threads_that_are_not_gnus_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team, "library", lambda: None)
+    assert "OpenMP" in str(machine_code.refusal())
+
+
+@made_here
+def test_a_program_that_multiplies_wrongly_is_left_out_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _failed_check.__wrapped__() is None
+    monkeypatch.setattr(team, "run", lambda program, arguments: None)  # what comes out is what lay there
+    monkeypatch.setattr(torch, "empty", torch.zeros)
+    assert "int4-g128 wrongly" in str(_failed_check.__wrapped__())
+
+
+@made_here
+def test_a_program_that_cannot_be_made_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.kernels.cpu_jit._row_product", lambda *which: machine_code.compiled("no program"))
+    assert "cannot be made here" in str(_failed_check.__wrapped__())
