@@ -24,6 +24,9 @@
       OptionRefused        what options say of a device or a workload means nothing
       OutputRefused        a file to write that is one of those to read, or another one to write
       OutputUnwritable     what was asked for cannot be written: the disk is full
+      NameTaken            a stream of that name is watched already
+      NoSuchStream         a stream of that name is not watched
+      NotAllowed           a daemon that would listen to everybody without a token, or is asked without one
       EventsLost           events or answers were made that did not arrive where they should
 
 Failures of cameras and pictures are `stream.errors.StreamError`. Messages never carry credentials or the
@@ -151,3 +154,15 @@ class OutputUnwritable(EdgeError):
 
 class EventsLost(EdgeError):
     code = "SINK_EVENTS_LOST"
+
+
+class NameTaken(EdgeError):
+    code = "EDGE_NAME_TAKEN"
+
+
+class NoSuchStream(EdgeError):
+    code = "EDGE_NO_SUCH_STREAM"
+
+
+class NotAllowed(EdgeError):
+    code = "EDGE_NOT_ALLOWED"

@@ -22,7 +22,7 @@ import sys
 import typer
 
 from edge import threads
-from edge.cli import comparing, demonstrating, describing, device, variants, watching
+from edge.cli import comparing, demonstrating, describing, device, serving, variants, watching
 from edge.cli.ending import ended_in_one_line, escape_what_cannot_be_shown
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 for command in (
     watching.watch,
+    serving.serve,
     describing.describe,
     demonstrating.demo,
     variants.quantize,

@@ -1,0 +1,137 @@
+"""`/v1/streams`: the cameras: added, listed, asked, looked at, listened to, removed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Header, HTTPException, Query
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge.daemon.hub import Missed
+from edge.daemon.service import Service
+from edge.daemon.wanted import wanted
+from stream.event import Event
+from stream.tasks import Task
+from stream.tasks.ask import Ask
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+BOUNDARY = "frame"
+NO_STORE = {"cache-control": "no-store"}
+
+
+class NewStream(BaseModel):
+    """What `edge watch` takes, by the same names."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=NAME)
+    source: str = Field(min_length=1, max_length=2000, description="rtsp://..., http(s)://..., synthetic://...")
+    describe: str | None = Field(default=None, max_length=4000)
+    ask: list[str] = Field(default_factory=list, max_length=16)
+    ground: list[str] = Field(default_factory=list, max_length=16)
+    fps: float = Field(default=2.0, gt=0, le=30)
+    seconds: float | None = Field(default=None, gt=0, le=600)
+    every: float = Field(default=0.0, ge=0)
+
+
+class Question(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    question: str = Field(min_length=1, max_length=4000)
+    yes_or_no: bool = False
+
+
+def stream_routes(service: Service) -> APIRouter:
+    routes = APIRouter(prefix="/v1", tags=["streams"])
+
+    @routes.get("/streams")
+    def listed() -> list[dict[str, Any]]:
+        return [service.status(name) for name in service.names()]
+
+    @routes.post("/streams", status_code=201)
+    def add(new: NewStream) -> dict[str, Any]:
+        """Watches a camera from now on. Files of this machine cannot be named here."""
+        service.add(new.name, wanted(new.source, **new.model_dump(exclude={"name", "source"}), is_trusted=False))
+        return service.status(new.name)
+
+    @routes.get("/streams/{name}")
+    def status(name: str) -> dict[str, Any]:
+        return service.status(name)
+
+    @routes.delete("/streams/{name}", status_code=204)
+    def remove(name: str) -> None:
+        service.remove(name)
+
+    @routes.post("/streams/{name}/ask")
+    async def ask(name: str, asked: Question) -> dict[str, Any]:
+        """About what the camera shows now. The video is in the model's memory already: only the question is read."""
+        question: str | Task = Ask(asked.question) if asked.yes_or_no else asked.question
+        event = await asyncio.wrap_future(service.ask(name, question))
+        return event.to_dict()
+
+    @routes.get("/streams/{name}/snapshot.jpg", response_class=Response)
+    def snapshot(name: str) -> Response:
+        """The newest judged frame, with its boxes and words; which answer that is stands in the headers."""
+        found = service.judged(name).jpeg()
+        if found is None:
+            raise HTTPException(503, f"{name} has no answer yet. Ask again in a moment.", {"retry-after": "1"})
+        picture, event = found
+        said = {"x-event-id": event.id, "x-event-time": event.time}
+        return Response(picture, media_type="image/jpeg", headers=said | NO_STORE)
+
+    @routes.get("/streams/{name}/live.mjpg", response_class=StreamingResponse)
+    async def live(name: str) -> StreamingResponse:
+        """Each judged frame, as it comes."""
+        pictures = service.judged(name).follow()
+        kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
+        return StreamingResponse(_parts(pictures), media_type=kind, headers=NO_STORE)
+
+    @routes.get("/streams/{name}/events", response_class=StreamingResponse)
+    async def events_of(
+        name: str, after: str | None = Query(default=None), last_event_id: str | None = Header(default=None)
+    ) -> StreamingResponse:
+        """Server-sent events of one camera, from now on, or after the event of an id."""
+        service.status(name)
+        return _told(service, name, after or last_event_id)
+
+    @routes.get("/events", response_class=StreamingResponse)
+    async def events(
+        after: str | None = Query(default=None), last_event_id: str | None = Header(default=None)
+    ) -> StreamingResponse:
+        """Server-sent events of all cameras."""
+        return _told(service, None, after or last_event_id)
+
+    @routes.get("/streams/{name}/latest")
+    def latest(name: str, task: str | None = None) -> Response:
+        """The newest answer, or 204."""
+        service.status(name)
+        event = service.hub.newest(name, task)
+        return Response(status_code=204) if event is None else JSONResponse(event.to_dict(), headers=NO_STORE)
+
+    return routes
+
+
+def _told(service: Service, name: str | None, after: str | None) -> StreamingResponse:
+    async def lines() -> AsyncIterator[str]:
+        yield ": these are answers, as they are given\n\n"
+        async for event in service.hub.listen(name, after):
+            yield _line(event)
+
+    return StreamingResponse(lines(), media_type="text/event-stream", headers=NO_STORE)
+
+
+def _line(event: Event | Missed | None) -> str:
+    if event is None:
+        return ": nothing new\n\n"
+    if isinstance(event, Missed):
+        return f'event: missed\ndata: {{"count": {event.count}}}\n\n'
+    return f"id: {event.id}\nevent: answer\ndata: {event.to_json()}\n\n"
+
+
+async def _parts(pictures: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for picture in pictures:
+        head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+        yield head.encode() + picture + b"\r\n"

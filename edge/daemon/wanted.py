@@ -1,0 +1,63 @@
+"""A camera as it is asked for, from words to what opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from edge.commands.sources import IMPORTED, open_word, scheme_of
+from edge.commands.watch import WatchOptions, choose_window, make_tasks
+from edge.errors import AccessDenied
+from stream.sinks import Sink
+from stream.sources import Source
+from stream.sources.redaction import redact
+from stream.tasks import Task
+
+FROM_AFAR = frozenset({"rtsp", "rtsps", "http", "https", "synthetic"})
+"""What may be watched for whoever reaches the daemon: no file, no device and no program of this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is made anew each time the camera is tried."""
+
+    address: str  # without credentials, for people
+    open_source: Callable[[], Source]
+    make_tasks: Callable[[], Sequence[Task]]
+    options: WatchOptions = field(default_factory=WatchOptions)
+    make_sinks: Callable[[], Sequence[Sink]] = tuple
+
+
+def wanted(
+    source: str,
+    *,
+    describe: str | None = None,
+    ask: Sequence[str] = (),
+    ground: Sequence[str] = (),
+    fps: float = 2.0,
+    seconds: float | None = None,
+    every: float = 0.0,
+    is_trusted: bool = True,
+) -> Wanted:
+    """
+    Args:
+        is_trusted: whether it was asked for at this machine, where whoever types may open what they like anyway.
+
+    Raises ValueError for what means nothing, StreamError for an address that is none, AccessDenied.
+    """
+    scheme = scheme_of(source)
+    if not is_trusted and scheme not in FROM_AFAR:
+        raise AccessDenied(
+            f"{redact(source)}: from afar only cameras on the network can be added ({', '.join(sorted(FROM_AFAR))}). "
+            "Name this one where the daemon is started."
+        )
+
+    def open_source() -> Source:
+        return open_word(source) if scheme == IMPORTED else open_word(source, patient=True)
+
+    def tasks() -> list[Task]:
+        return make_tasks(describe, ",".join(ground) or None, ask)
+
+    tasks()  # refuses what is no question before anything is opened
+    options = WatchOptions(fps=fps, window=choose_window(None, seconds, fps), every=every)
+    return Wanted(redact(source), open_source, tasks, options)

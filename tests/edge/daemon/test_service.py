@@ -1,0 +1,81 @@
+"""Cameras that fail are tried again, those that are removed are not; nobody else notices."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+import edge
+from edge.daemon.service import Service
+from edge.daemon.wanted import Wanted, wanted
+from edge.errors import AccessDenied, NameTaken, NoSuchStream
+from stream.errors import AuthenticationFailed
+from stream.sources import Source
+from stream.tasks.describe import Describe
+from stream.testing import FakeSource, frame
+
+
+@pytest.fixture
+def own(model: edge.Model) -> Iterator[Service]:
+    service = Service(model, retries=(0.0,))
+    yield service
+    service.close()
+
+
+def test_a_camera_that_fails_is_opened_again_and_its_answers_go_on(own: Service) -> None:
+    tries, answered = [0], threading.Event()
+
+    def open_source() -> Source:
+        tries[0] += 1
+        if tries[0] < 3:
+            return FakeSource([AuthenticationFailed("the server wants another password.")], live=True)
+        return FakeSource([frame(0.0), frame(0.5), threading.Event()], live=True)
+
+    own.hub._wakers.add(answered.set)
+    own.add("door", Wanted("rtsp://***@10.0.0.7", open_source, lambda: [Describe("Describe the video.")]))
+    assert answered.wait(20)
+    assert tries[0] == 3
+    assert own.status("door")["failures"] == 2
+
+
+def test_names_are_taken_once_and_unknown_ones_are_told_what_there_is(service: Service) -> None:
+    with pytest.raises(NameTaken, match="front"):
+        service.add("front", wanted("synthetic://?live=1"))
+    for ask in (service.status, service.remove, service.judged, lambda name: service.ask(name, "Who?")):
+        with pytest.raises(NoSuchStream, match=r"nobody.*front"):
+            ask("nobody")
+
+
+def test_a_removed_camera_is_gone_and_its_name_free(own: Service) -> None:
+    for _ in range(2):
+        own.add("door", wanted("synthetic://?live=1&seed=3"))
+        own.remove("door")
+    assert own.names() == []
+
+
+def test_what_was_asked_for_is_checked_before_anything_is_opened(own: Service) -> None:
+    with pytest.raises(ValueError, match="fps"):
+        wanted("synthetic://?live=1", fps=0)
+    with pytest.raises(ValueError):
+        wanted("synthetic://?live=1", ask=[" "])
+    assert own.names() == []
+
+
+@pytest.mark.parametrize("source", ["/etc/passwd", "file:///etc/passwd", "camera:0", "os:system", "clip.mp4", "a/"])
+def test_from_afar_no_file_device_or_program_of_this_machine_can_be_named(source: str) -> None:
+    with pytest.raises((AccessDenied, ValueError)):
+        wanted(source, is_trusted=False)
+
+
+def test_a_password_is_not_told(own: Service) -> None:
+    assert "hunter2" not in repr(wanted("rtsp://viewer:hunter2@10.0.0.7/live"))
+
+
+def test_a_service_that_has_ended_says_so(model: edge.Model) -> None:
+    service = Service(model)
+    assert service.is_alive
+    service.close()
+    service.close()
+    assert not service.is_alive
