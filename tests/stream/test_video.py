@@ -23,11 +23,12 @@ SIZE = (320, 240)
 NUM = 12
 
 WRITER = """
-import sys
+import signal, sys
 import numpy as np
 from pathlib import Path
 from stream.sinks.video import Video
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored
 video = Video(Path(sys.argv[1]), 320, 240)
 for second in range(12):
     video.add(np.full((240, 320, 3), 20 * second, np.uint8), float(second))
