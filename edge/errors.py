@@ -27,6 +27,7 @@
       NameTaken            a stream of that name is watched already
       NoSuchStream         a stream of that name is not watched
       NotAllowed           a daemon that would listen to everybody without a token, or is asked without one
+      BadConfig            a configuration that cannot be read, or says what means nothing
       EventsLost           events or answers were made that did not arrive where they should
 
 Failures of cameras and pictures are `stream.errors.StreamError`. Messages never carry credentials or the
@@ -166,3 +167,9 @@ class NoSuchStream(EdgeError):
 
 class NotAllowed(EdgeError):
     code = "EDGE_NOT_ALLOWED"
+
+
+class BadConfig(EdgeError, ValueError):
+    """Also a ValueError: what a file says, which is found out before anything is opened."""
+
+    code = "EDGE_BAD_CONFIG"

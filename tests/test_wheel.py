@@ -55,6 +55,8 @@ def test_the_embedded_model_and_the_types_travel_along(contents: dict[str, int])
         assert f"{package}/py.typed" in contents
 
 
-def test_the_page_of_a_profile_finds_its_templates(contents: dict[str, int]) -> None:
+def test_pages_find_what_they_are_made_of(contents: dict[str, int]) -> None:
+    assert contents["edge/daemon/page/index.html"] > 0
+    assert contents["edge/config/example.yaml"] > 0
     for file in ("page.html.j2", "page.css.j2", "plots.svg.j2"):
         assert contents[f"edge/reports/{file}"] > 0

@@ -36,6 +36,7 @@ app = typer.Typer(
 for command in (
     watching.watch,
     serving.serve,
+    serving.check_config,
     describing.describe,
     demonstrating.demo,
     variants.quantize,

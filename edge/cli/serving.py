@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import ExitStack
+from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli.options import ChosenModel, Device, Dtype, Fps, Runner, Threads
-from edge.cli.terminal import load, notes, options_checked
-from edge.errors import NotAllowed
+from edge.cli.options import AsJson, ChosenModel, Device, Dtype, Fps, Runner, Threads
+from edge.cli.terminal import complain, load, notes, options_checked, tell
+from edge.errors import BadConfig, EdgeError, NotAllowed
 from stream.printable import printable
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from edge.daemon.guard import Rules
+    from edge.config.keys import Config
     from edge.daemon.service import Service
-    from edge.daemon.wanted import Wanted
 
 TOKEN, READ_TOKEN = "EDGE_TOKEN", "EDGE_READ_TOKEN"  # in the environment: arguments can be read by everybody
 LOOPBACK = "127.0.0.1"
@@ -29,6 +31,9 @@ def serve(
     source: Annotated[
         list[str] | None,
         typer.Argument(metavar="[SOURCE]...", help="as for edge watch; front=rtsp://... gives it a name"),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("-c", "--config", help="a file that says all this, and for each camera its own")
     ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="two drawn scenes, played by RTSP cameras on loopback")] = False,
     model: ChosenModel = None,
@@ -54,48 +59,132 @@ def serve(
       edge serve --demo
       edge serve front=rtsp://192.168.1.20/live back=rtsp://192.168.1.21/live \\
           --model Qwen/Qwen2-VL-2B-Instruct --ask "Is the door open?"
+      edge serve -c edge.yaml        # SIGHUP reads it again
 
     Then open http://127.0.0.1:8765/, or ask: POST /v1/streams/front/ask, /v1/chat/completions. /openapi.json tells all.
     For other machines: EDGE_TOKEN=... edge serve --host 0.0.0.0 --allow-host camera-box.local ... EDGE_READ_TOKEN may
     look and ask, and change nothing.
     """
-    from edge.api import Model
     from edge.cli.candour import chosen
+    from edge.config.reading import config_of
     from edge.daemon.demo import DESCRIBE, LABELS, demo_cameras
-    from edge.daemon.guard import Rules, is_loopback
-    from edge.daemon.service import Service
-    from edge.daemon.wanted import wanted
+    from edge.daemon.guard import is_loopback
     from stream.naming import name_cameras
 
-    token = os.environ.get(TOKEN) or None
-    if not is_loopback(host) and token is None:
-        raise NotAllowed(f"others would reach {host}: set {TOKEN} in the environment, or listen at 127.0.0.1.")
     with ExitStack() as open_, options_checked():
-        labels = [label.strip() for label in (ground or "").split(",") if label.strip()]
-        words = list(source or ())
+        if config is not None:
+            if source or demo or model or describe or ground or ask:
+                raise ValueError("-c FILE says what is watched; leave SOURCE, --demo, --model and questions away.")
+            _run(_Reloading(config), open_)
+            return
+        token, read_token = (os.environ.get(name) or None for name in (TOKEN, READ_TOKEN))
+        if not is_loopback(host) and token is None:
+            raise NotAllowed(f"others would reach {host}: set {TOKEN} in the environment, or listen at {LOOPBACK}.")
+        words, labels = list(source or ()), [label.strip() for label in (ground or "").split(",") if label.strip()]
         if demo:
             words += open_.enter_context(demo_cameras())
             labels, describe = labels or list(LABELS), describe or DESCRIBE
         cameras = name_cameras(words) if words else []
-        asked: dict[str, Wanted] = {
-            camera.shown: wanted(
-                camera.address, describe=describe, ask=ask or (), ground=labels, fps=fps, seconds=seconds, every=every
-            )
-            for camera in cameras
-        }
         addresses = [camera.address for camera in cameras]
         name = "pocket" if demo and model is None else chosen(model, addresses, [*(ask or ()), *labels])
-        service = Service(Model(load(name, device, dtype, runner, threads)))
-        open_.callback(service.close)
-        for camera, its in asked.items():
-            service.add(camera, its)
-        _serve(service, Rules(token, os.environ.get(READ_TOKEN) or None, frozenset(allow_host or ())), host, port)
+        asked = dict(describe=describe, ask=ask or (), ground=labels, fps=fps, seconds=seconds, every=every)
+        settings = config_of(
+            {
+                "model": {"name": name, "device": device, "dtype": dtype, "runner": runner, "threads": threads},
+                "server": {
+                    "host": host, "port": port, "allow_hosts": allow_host or (),
+                    "token": token, "read_token": read_token,
+                },
+                "cameras": {
+                    camera.name or f"camera{number}": {"address": camera.address, **asked}
+                    for number, camera in enumerate(cameras, start=1)
+                },
+            }
+        )  # fmt: skip
+        _run(_Reloading(None, settings), open_)
 
 
-def _serve(service: Service, rules: Rules, host: str, port: int) -> None:
+class _Reloading:
+    """The configuration in force, read anew when somebody asks for it."""
+
+    def __init__(self, path: Path | None, config: Config | None = None) -> None:
+        from edge.config.reading import read_config
+
+        self.path = path
+        self.config = config or read_config(path or Path())
+
+    def reload(self, service: Service) -> str:
+        """What changed, in words. Raises BadConfig, and then nothing has changed."""
+        from edge.config.applying import apply
+        from edge.config.reading import read_config
+
+        if self.path is None:
+            raise BadConfig("the daemon was started without a configuration file. Start it with -c FILE.")
+        new = read_config(self.path)
+        said = str(apply(service, self.config, new))
+        self.config = new
+        return said
+
+    def on_signal(self, service: Service) -> None:
+        """In a thread of its own: a camera's goodbye takes seconds."""
+        try:
+            notes.print(printable(f"{self.path}: {self.reload(service)}"), markup=False)
+        except EdgeError as error:
+            complain(error)
+
+
+def check_config(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="of edge serve -c")] = None,
+    as_reference: Annotated[bool, typer.Option("--reference", help="every key with its meaning, as Markdown")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check the file of a daemon: every mistake with its line, nothing is opened.
+
+    \b
+      edge check-config edge.yaml
+      edge check-config --reference
+    """
+    from edge.config.reading import read_config
+    from edge.config.reference import reference
+
+    if as_reference:
+        typer.echo(reference(), nl=False)
+        return
+    with options_checked():
+        if file is None:
+            raise ValueError("name a FILE, or ask for --reference.")
+        config = read_config(file)
+        for name, camera in config.cameras.items():
+            try:
+                camera.wanted()
+            except Exception as error:
+                raise BadConfig(f"{file}: cameras.{name}: {error}") from error
+    facts = {name: f"{camera}{'' if camera.enabled else ' (not enabled)'}" for name, camera in config.cameras.items()}
+    tell({"model": config.model.name, **facts}, as_json, title=f"{file}: no mistake")
+
+
+def _run(settings: _Reloading, open_: ExitStack) -> None:
+    from edge.api import Model
+    from edge.config.applying import apply
+    from edge.config.keys import Config
+    from edge.daemon.service import Service
+
+    model = settings.config.model
+    service = Service(Model(load(model.name, model.device, model.dtype, model.runner, model.threads)))
+    open_.callback(service.close)
+    apply(service, Config(), settings.config)
+    signal.signal(signal.SIGHUP, lambda *_: Thread(target=settings.on_signal, args=[service]).start())
+    _serve(service, settings)
+
+
+def _serve(service: Service, settings: _Reloading) -> None:
     import uvicorn
 
     from edge.daemon.app import create_app
+    from edge.daemon.guard import Rules
+
+    its = settings.config.server
+    rules = Rules(its.token, its.read_token, frozenset(its.allow_hosts))
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -111,7 +200,7 @@ def _serve(service: Service, rules: Rules, host: str, port: int) -> None:
                 notes.print(printable(said), markup=False)
 
     config = uvicorn.Config(
-        create_app(service, rules), host=host, port=port, log_level="warning", timeout_graceful_shutdown=GRACE,
-        server_header=False,
+        create_app(service, rules, reload=lambda: settings.reload(service)), host=its.host, port=its.port,
+        log_level="warning", timeout_graceful_shutdown=GRACE, server_header=False,
     )  # fmt: skip
     Server(config).run()

@@ -5,6 +5,7 @@ Errors have OpenAI's form: {"error": {"message", "type", "code"}}.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -57,9 +58,15 @@ class Login(BaseModel):
     token: str
 
 
-def create_app(service: Service, rules: Rules | None = None, access: Access = UNTRUSTED) -> ASGIApp:
+def create_app(
+    service: Service,
+    rules: Rules | None = None,
+    access: Access = UNTRUSTED,
+    reload: Callable[[], str] | None = None,
+) -> ASGIApp:
     """
     Args:
+        reload: reads the configuration again, and tells what changed.
         access: what messages may name, beside what they carry in themselves.
     """
     rules = rules or Rules()
@@ -71,6 +78,13 @@ def create_app(service: Service, rules: Rules | None = None, access: Access = UN
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
         return FileResponse(PAGE, headers=PAGE_HEADERS)
+
+    @app.post("/v1/config/reload")
+    def reload_config() -> dict[str, str]:
+        """Reads the file again: only cameras that changed notice. A bad file changes nothing."""
+        if reload is None:
+            raise NotAllowed("there is no configuration to read again.")
+        return {"changed": reload()}
 
     @app.post("/login", include_in_schema=False)
     def login(given: Login) -> Response:
