@@ -28,6 +28,8 @@
       NoSuchStream         a stream of that name is not watched
       NotAllowed           a daemon that would listen to everybody without a token, or is asked without one
       BadConfig            a configuration that cannot be read, or says what means nothing
+      StoreUnreadable      a file of events that cannot be opened, or of a newer version
+      SearchTooSlow        a search among events that took too long
       EventsLost           events or answers were made that did not arrive where they should
 
 Failures of cameras and pictures are `stream.errors.StreamError`. Messages never carry credentials or the
@@ -173,3 +175,11 @@ class BadConfig(EdgeError, ValueError):
     """Also a ValueError: what a file says, which is found out before anything is opened."""
 
     code = "EDGE_BAD_CONFIG"
+
+
+class StoreUnreadable(EdgeError):
+    code = "EDGE_STORE_UNREADABLE"
+
+
+class SearchTooSlow(EdgeError):
+    code = "EDGE_SEARCH_TOO_SLOW"

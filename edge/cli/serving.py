@@ -48,6 +48,7 @@ def serve(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="a name under which others reach this daemon, such as camera-box.local")
     ] = None,
+    store: Annotated[Path | None, typer.Option(help="a file that keeps all events, to be searched and resumed")] = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     runner: Runner = "pytorch",
@@ -95,6 +96,7 @@ def serve(
                     "host": host, "port": port, "allow_hosts": allow_host or (),
                     "token": token, "read_token": read_token,
                 },
+                "store": {"path": None if store is None else str(store)},
                 "cameras": {
                     camera.name or f"camera{number}": {"address": camera.address, **asked}
                     for number, camera in enumerate(cameras, start=1)
@@ -168,9 +170,14 @@ def _run(settings: _Reloading, open_: ExitStack) -> None:
     from edge.config.applying import apply
     from edge.config.keys import Config
     from edge.daemon.service import Service
+    from edge.daemon.store import EventStore
 
-    model = settings.config.model
-    service = Service(Model(load(model.name, model.device, model.dtype, model.runner, model.threads)))
+    model, kept = settings.config.model, settings.config.store
+    store = None
+    if kept.path is not None:
+        store = EventStore(Path(kept.path), max_age=kept.max_age, max_bytes=kept.max_bytes)
+        open_.callback(store.close)
+    service = Service(Model(load(model.name, model.device, model.dtype, model.runner, model.threads)), store=store)
     open_.callback(service.close)
     apply(service, Config(), settings.config)
     signal.signal(signal.SIGHUP, lambda *_: Thread(target=settings.on_signal, args=[service]).start())

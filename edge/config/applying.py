@@ -30,7 +30,7 @@ def changes(old: Config, new: Config) -> Changes:
         added=tuple(name for name in after if name not in before),
         removed=tuple(name for name in before if name not in after),
         changed=tuple(name for name in after if name in before and after[name] != before[name]),
-        waiting=tuple(part for part in ("model", "server") if getattr(old, part) != getattr(new, part)),
+        waiting=tuple(part for part in ("model", "server", "store") if getattr(old, part) != getattr(new, part)),
     )
 
 

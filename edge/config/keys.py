@@ -12,6 +12,7 @@ from edge.daemon.wanted import Wanted, wanted
 from stream.sources.redaction import redact
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+SIZES = {"kb": 1e3, "mb": 1e6, "gb": 1e9}
 SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -27,6 +28,19 @@ def seconds(value: Any) -> Any:
 
 
 Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)]
+
+
+def size(value: Any) -> Any:
+    """ "500MB", "2GB" or a number of bytes."""
+    if not isinstance(value, str):
+        return value
+    found = SPAN.fullmatch(value.lower())
+    if found is None or found[2] not in SIZES:
+        raise ValueError(f"{value!r} is no size. Write 500MB or 2GB.")
+    return round(float(found[1]) * SIZES[found[2]])
+
+
+Bytes = Annotated[int, BeforeValidator(size)]
 
 
 class Keys(BaseModel):
@@ -53,6 +67,12 @@ class Server(Keys):
         if not is_loopback(self.host) and self.token is None:
             raise ValueError(f"others would reach {self.host}: give a token, such as {{EDGE_TOKEN}}.")
         return self
+
+
+class Store(Keys):
+    path: str | None = Field(default=None, description="a file that keeps all events; none: they are only told")
+    max_age: Seconds | None = Field(default=None, description="after which an event goes")
+    max_bytes: Bytes | None = Field(default=None, ge=1_000_000, description="of the file; the oldest events make room")
 
 
 class Asked(Keys):
@@ -82,6 +102,7 @@ class Camera(Asked):
 class Config(Keys):
     model: Model = Field(default=Model(), description="the one that all cameras share")
     server: Server = Field(default=Server(), description="who is listened to, and where")
+    store: Store = Field(default=Store(), description="where events are kept")
     defaults: Asked = Field(default=Asked(), description="what every camera has that does not say otherwise")
     cameras: dict[Annotated[str, Field(pattern=NAME)], Camera] = Field(default={}, description="by name")
 

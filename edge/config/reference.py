@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from edge.config.keys import Camera, Config, Model, Server
+from edge.config.keys import Camera, Config, Model, Server, Store
 
-PARTS: dict[str, type[BaseModel]] = {"model": Model, "server": Server, "cameras.NAME": Camera}
+PARTS: dict[str, type[BaseModel]] = {"model": Model, "server": Server, "store": Store, "cameras.NAME": Camera}
 KINDS = {
     "string": "text", "number": "number", "integer": "whole number", "boolean": "true or false", "array": "list",
 }  # fmt: skip
@@ -17,11 +17,12 @@ TITLE = """\
 # The configuration of a daemon
 
 `edge serve -c edge.yaml`; `edge check-config edge.yaml` tells every mistake. `defaults` has the keys of a camera but
-`address` and `enabled`, and goes for all that do not say otherwise. Times are seconds, or `8s`, `5m`, `2h`, `7d`.
-`{EDGE_NAME}` in any text stands for that variable of the environment. A camera that is asked nothing is described.
+`address` and `enabled`, and goes for all that do not say otherwise. Times are seconds, or `8s`, `5m`, `2h`, `7d`; sizes
+`500MB`, `2GB`. `{EDGE_NAME}` in any text stands for that variable of the environment. A camera that is asked
+nothing is described.
 
 SIGHUP, or `POST /v1/config/reload`, reads the file again: cameras that changed are watched anew, the others never
-notice; a file with a mistake changes nothing; `model` and `server` go for the next start. This page is made by
+notice; a file with a mistake changes nothing; `model`, `server` and `store` go for the next start. This page is made by
 `edge check-config --reference`.
 """
 
@@ -52,4 +53,4 @@ def _default(value: object) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-assert set(Config.model_fields) == {"model", "server", "defaults", "cameras"}  # what TITLE and PARTS speak of
+assert set(Config.model_fields) == {"model", "server", "store", "defaults", "cameras"}  # what TITLE and PARTS speak of

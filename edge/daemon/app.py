@@ -28,6 +28,7 @@ from edge.errors import (
     NoSuchStream,
     NotAllowed,
     PromptTooLong,
+    SearchTooSlow,
 )
 from edge.media.access import UNTRUSTED, Access
 from stream.errors import NoPictureYet, NotWatched, StreamError
@@ -42,6 +43,7 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (  # the first that fits
     (NoPictureYet, 503),
     (NotWatched, 503),
     (ModelError, 503),
+    (SearchTooSlow, 503),
     (StreamError, 422),
     (EdgeError, 400),
     (ValueError, 400),

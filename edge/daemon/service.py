@@ -19,6 +19,7 @@ from edge.api import Model
 from edge.commands.watch import make_session
 from edge.daemon.hub import Hub
 from edge.daemon.pictures import Judged
+from edge.daemon.store import EventStore, Stored
 from edge.daemon.wanted import Wanted
 from edge.errors import NameTaken, NoSuchStream
 from stream.event import Event
@@ -51,8 +52,9 @@ class Stream:
 class Service:
     """Starts at once. Its methods are for any thread."""
 
-    def __init__(self, model: Model, *, retries: Sequence[float] = RETRIES) -> None:
-        self.model = model
+    def __init__(self, model: Model, *, store: EventStore | None = None, retries: Sequence[float] = RETRIES) -> None:
+        """`store` keeps all events, and is closed by whoever made it."""
+        self.model, self.store = model, store
         self.hub = Hub()
         self.defect: BaseException | None = None  # what ended the engine's thread
         self._retries = retries
@@ -154,7 +156,8 @@ class Service:
 
     def _begin(self, stream: Stream) -> None:
         source = stream.wanted.open_source()
-        sinks: list[Sink] = [self.hub, stream.judged, *stream.wanted.make_sinks()]
+        kept = [] if self.store is None else [Stored(self.store)]
+        sinks: list[Sink] = [*kept, self.hub, stream.judged, *stream.wanted.make_sinks()]
         session = make_session(
             source, self.model.engine, stream.wanted.make_tasks(), sinks, stream.wanted.options, name=stream.name
         )

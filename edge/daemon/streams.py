@@ -104,6 +104,20 @@ def stream_routes(service: Service) -> APIRouter:
         """Server-sent events of all cameras."""
         return _told(service, None, after or last_event_id)
 
+    @routes.get("/events/search")
+    def search(
+        text: str = Query(default="", max_length=1000),
+        stream: str | None = None,
+        task: str | None = None,
+        start: float | None = Query(default=None, description="seconds since 1970, of the newest frame"),
+        end: float | None = None,
+        limit: int = Query(default=50, ge=1, le=1000),
+    ) -> list[dict[str, Any]]:
+        """The newest stored events with all words of the text."""
+        if service.store is None:
+            raise HTTPException(404, "no events are kept. Start the daemon with --store FILE.")
+        return service.store.search(text, stream=stream, task=task, start=start, end=end, limit=limit)
+
     @routes.get("/streams/{name}/latest")
     def latest(name: str, task: str | None = None) -> Response:
         """The newest answer, or 204."""
@@ -115,9 +129,19 @@ def stream_routes(service: Service) -> APIRouter:
 
 
 def _told(service: Service, name: str | None, after: str | None) -> StreamingResponse:
+    """What the store remembers after that event comes first, and then what the hub does."""
+
     async def lines() -> AsyncIterator[str]:
         yield ": these are answers, as they are given\n\n"
-        async for event in service.hub.listen(name, after):
+        last = after
+        while service.store is not None and last is not None:
+            kept = await asyncio.to_thread(service.store.after, last, stream=name)
+            for told in kept:
+                yield _line(Event.from_dict(told))
+            if not kept:
+                break
+            last = kept[-1]["id"]
+        async for event in service.hub.listen(name, last):
             yield _line(event)
 
     return StreamingResponse(lines(), media_type="text/event-stream", headers=NO_STORE)

@@ -13,6 +13,7 @@ import edge
 from edge.daemon.app import create_app
 from edge.daemon.guard import Rules
 from edge.daemon.service import Service
+from edge.daemon.store import EventStore
 from edge.daemon.wanted import wanted
 
 CAMERA = "synthetic://?seed=3&live=1"
@@ -24,11 +25,13 @@ def model() -> edge.Model:
 
 
 @pytest.fixture(scope="session")
-def service(model: edge.Model) -> Iterator[Service]:
-    service = Service(model, retries=(0.05,))
+def service(model: edge.Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    store = EventStore(tmp_path_factory.mktemp("store") / "events.sqlite")
+    service = Service(model, store=store, retries=(0.05,))
     service.add("front", wanted(CAMERA, ask=["Is there a red star?"], ground=["purple circle"]))
     yield service
     service.close()
+    store.close()
 
 
 class Daemon:

@@ -144,6 +144,20 @@ def test_events_are_told_and_gone_on_with(http: httpx.Client, answered: Service)
     assert some(1, **{"last-event-id": second})[0] == third
 
 
+def test_stored_events_are_searched_and_come_before_new_ones(http: httpx.Client, answered: Service) -> None:
+    found = http.get("/v1/events/search", params={"stream": "front", "task": "ask", "limit": 1}).json()
+    assert len(found) == 1 and found[0]["task"] == "ask"
+    assert http.get("/v1/events/search", params={"text": "nobody says this"}).json() == []
+    assert http.get("/v1/events/search", params={"limit": 0}).status_code == 422
+    assert answered.store is not None
+    kept = [event["id"] for event in answered.store.after("")]
+    with http.stream("GET", "/v1/events", params={"after": kept[0]}) as response:
+        told = (line.removeprefix("id: ") for line in response.iter_lines() if line.startswith("id: "))
+        ids = [next(told) for _ in range(len(kept) + 2)]
+    assert ids[: len(kept) - 1] == kept[1:]
+    assert len(set(ids)) == len(ids) and ids == sorted(ids)
+
+
 def test_cameras_are_added_listed_and_removed(http: httpx.Client) -> None:
     new = {"name": "back", "source": "synthetic://?seed=4&live=1", "ground": ["red square"]}
     assert http.post("/v1/streams", json=new).status_code == 201
