@@ -11,6 +11,7 @@ Loads no torch and no model. What the daemon refuses is raised as `Refused`, wit
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -19,6 +20,9 @@ from datetime import datetime
 from typing import Any, Self
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from edge.errors import EdgeError
 from stream.event import Event
@@ -77,6 +81,12 @@ class Client:
         """The newest answer; `age_of` says how old it is."""
         found = _json(self._http.get(f"/v1/streams/{name}/latest", params={"task": task} if task else {}))
         return None if found is None else Event.from_dict(found)
+
+    def push(self, name: str, picture: NDArray[np.uint8], *, quality: int = 90) -> None:
+        """A frame, (height, width, 3) in RGB, of a stream that was added with the source "push:". It goes as a JPEG."""
+        encoded = io.BytesIO()
+        Image.fromarray(picture).save(encoded, "JPEG", quality=quality)
+        _json(self._http.post(f"/v1/streams/{name}/frames", content=encoded.getvalue()))
 
     def snapshot(self, name: str) -> bytes:
         """A JPEG of the newest frame that was judged, with its boxes."""
@@ -188,7 +198,7 @@ def _after(event_id: str | None) -> dict[str, str]:
 
 def _json(response: httpx.Response) -> Any:
     _check(response)
-    return None if response.status_code == 204 else response.json()
+    return response.json() if response.content else None
 
 
 def _check(response: httpx.Response) -> None:

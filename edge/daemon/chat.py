@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from edge.daemon.openai_form import Answer, ChatRequest, usage_of
+from edge.daemon.reading import read_while_wanted
 from edge.daemon.service import Service
 from edge.engine.generation import Reply
 from edge.media.access import UNTRUSTED, Access
@@ -27,7 +28,7 @@ def chat_routes(service: Service, access: Access = UNTRUSTED) -> APIRouter:
         return {"object": "list", "data": [{"id": service.model.name, "object": "model", "owned_by": "qwen2vl-edge"}]}
 
     @routes.post("/chat/completions")
-    async def complete(asked: ChatRequest) -> Response:
+    async def complete(request: Request, asked: ChatRequest) -> Response:
         """Answers a conversation with pictures and videos (as data URLs), or a question about `stream://NAME`."""
         asked.check()
         if (live := asked.live_question()) is not None:
@@ -37,7 +38,7 @@ def chat_routes(service: Service, access: Access = UNTRUSTED) -> APIRouter:
         if asked.stream:
             tells = asked.stream_options is not None and asked.stream_options.include_usage
             return StreamingResponse(_pieces(answer, reply, tells), media_type="text/event-stream", headers=NO_STORE)
-        text = await asyncio.to_thread(reply.read)
+        text = await read_while_wanted(request, reply)
         return JSONResponse(answer.whole(text, reply.finish, usage_of(reply)))
 
     return routes

@@ -96,6 +96,14 @@ class Service:
             raise NoSuchStream(f"{name} is not watched at the moment: {stream.error} It is tried again.")
         return session.ask(question)
 
+    def push(self, name: str, encoded: bytes) -> None:
+        """A frame of a camera that was added as `push:`. Raises NoSuchStream, and what PushedCamera.push raises."""
+        with self._lock:
+            camera = self._find(name).wanted.pushed
+        if camera is None:
+            raise NoSuchStream(f"{name} opens its camera itself. Add a stream whose source is push: to bring frames.")
+        camera.push(encoded)
+
     def judged(self, name: str) -> Judged:
         """Raises NoSuchStream."""
         with self._lock:

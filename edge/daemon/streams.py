@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import APIRouter, Header, HTTPException, Query
+from fastapi import APIRouter, Header, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,7 +28,7 @@ class NewStream(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(pattern=NAME)
-    source: str = Field(min_length=1, max_length=2000, description="rtsp://..., http(s)://..., synthetic://...")
+    source: str = Field(min_length=1, max_length=2000, description="rtsp://..., http(s)://..., push:")
     describe: str | None = Field(default=None, max_length=4000)
     ask: list[str] = Field(default_factory=list, max_length=16)
     ground: list[str] = Field(default_factory=list, max_length=16)
@@ -71,6 +71,11 @@ def stream_routes(service: Service) -> APIRouter:
         question: str | Task = Ask(asked.question) if asked.yes_or_no else asked.question
         event = await asyncio.wrap_future(service.ask(name, question))
         return event.to_dict()
+
+    @routes.post("/streams/{name}/frames", status_code=202)
+    async def push(name: str, request: Request) -> None:
+        """The body is a JPEG, PNG or WebP: the newest frame of a stream whose source is `push:`."""
+        await asyncio.to_thread(service.push, name, await request.body())
 
     @routes.get("/streams/{name}/snapshot.jpg", response_class=Response)
     def snapshot(name: str) -> Response:

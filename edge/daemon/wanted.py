@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from edge.commands.sources import IMPORTED, open_word, scheme_of
 from edge.commands.watch import WatchOptions, choose_window, make_tasks
+from edge.daemon.pushed import ADDRESS as PUSHED
+from edge.daemon.pushed import PushedCamera
 from edge.errors import AccessDenied
 from stream.sinks import Sink
 from stream.sources import Source
@@ -26,6 +28,7 @@ class Wanted:
     make_tasks: Callable[[], Sequence[Task]]
     options: WatchOptions = field(default_factory=WatchOptions)
     make_sinks: Callable[[], Sequence[Sink]] = tuple
+    pushed: PushedCamera | None = None  # where its frames are brought
 
 
 def wanted(
@@ -45,14 +48,17 @@ def wanted(
 
     Raises ValueError for what means nothing, StreamError for an address that is none, AccessDenied.
     """
-    scheme = scheme_of(source)
-    if not is_trusted and scheme not in FROM_AFAR:
+    pushed = PushedCamera() if source == PUSHED else None
+    scheme = PUSHED if pushed is not None else scheme_of(source)
+    if not is_trusted and scheme not in (*FROM_AFAR, PUSHED):
         raise AccessDenied(
             f"{redact(source)}: from afar only cameras on the network can be added ({', '.join(sorted(FROM_AFAR))}). "
             "Name this one where the daemon is started."
         )
 
     def open_source() -> Source:
+        if pushed is not None:
+            return pushed.open()
         return open_word(source) if scheme == IMPORTED else open_word(source, patient=True)
 
     def tasks() -> list[Task]:
@@ -60,4 +66,4 @@ def wanted(
 
     tasks()  # refuses what is no question before anything is opened
     options = WatchOptions(fps=fps, window=choose_window(None, seconds, fps), every=every)
-    return Wanted(redact(source), open_source, tasks, options)
+    return Wanted(redact(source), open_source, tasks, options, pushed=pushed)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import subprocess
 import sys
+import threading
 
+import httpx
 import pytest
 
 from edge.client import AsyncClient, Client, Refused, age_of
 from edge.daemon.guard import Rules
 from edge.daemon.service import Service
+from stream.event import Event
+from stream.sources.scene import Scene
 from tests.edge.daemon.conftest import Daemon
 
 
@@ -78,6 +83,30 @@ def test_asyncio_has_the_same_words(daemon: Daemon, answered: Service) -> None:
                 await client.ask("nobody", "Who?")
 
     asyncio.run(story())
+
+
+def test_a_robot_pushes_its_own_frames(daemon: Daemon) -> None:
+    scene = Scene(3, 224, 224, duration=20.0)
+    with Client(daemon.address) as client:
+        client.add("gripper", "push:", ground=["purple circle"], fps=10)
+        try:
+            events = client.events("gripper")
+            said = threading.Thread(target=lambda: heard.append(next(events)), daemon=True)
+            heard: list[Event] = []
+            said.start()
+            for number in itertools.count():
+                client.push("gripper", scene.render(number / 10, 224, 224))
+                said.join(0.1)
+                if not said.is_alive():
+                    break
+            assert heard[0].stream == "gripper"
+            for none in (b"none", b"", b"\xff\xd8\xff\xe0broken"):
+                refused = httpx.post(f"{daemon.address}/v1/streams/gripper/frames", content=none)
+                assert refused.status_code == 400 and "no picture" in refused.json()["error"]["message"]
+        finally:
+            client.remove("gripper")
+        with pytest.raises(Refused, match="front opens its camera itself"):
+            client.push("front", scene.render(0, 224, 224))
 
 
 def test_importing_it_loads_no_torch() -> None:
