@@ -1,7 +1,7 @@
 """What lies between the products of a language model's layer.
 
 In plain PyTorch, which every device and the training of models take, and in one launch each on a CUDA device that has
-Triton: a token's time there is mostly the number of launches.
+Triton: a token's time there is mostly the number of launches. A CPU for which programs can be made takes some so, too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edge.kernels import triton
+from edge.kernels.jit import rows
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -19,6 +20,8 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
         from edge.kernels.triton import elementwise
 
         return elementwise.rms_norm(x.contiguous(), weight, eps)
+    if rows.can_norm(x, weight):
+        return rows.rms_norm(x, weight, eps)
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
     return weight * wide.to(x.dtype)

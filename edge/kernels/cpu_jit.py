@@ -24,7 +24,6 @@ from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
 FEW = 16  # rows, as many as a draft has: what checks it must be what would have written it
-COLUMNS = (4, 2, 1)  # rows of x that a program takes at a time
 MIDDLE = 8  # what a four-bit number is counted from
 
 
@@ -69,6 +68,12 @@ class JitWeight(ABC):
         blocks = F.pad(numbers, filled).unflatten(0, (-1, ROWS)).unflatten(2, (-1, CHUNK))
         self._numbers = blocks.transpose(1, 2).contiguous()
         self._scales = F.pad(weight.scales.half(), filled)
+        # What a product needs to know, found once: a token takes a hundred products.
+        blocks, chunks = self._numbers.shape[:2]
+        self._kind = _kind(self.variant.bits, self.group)
+        groups = chunks if self._kind else self.width // self.group
+        self._loops = (blocks, groups, chunks // groups)  # of a row; of the smallest groups a chunk has two
+        self._padded, self._row_bytes = len(self._scales), chunks * CHUNK
 
     @property
     def nbytes(self) -> int:
@@ -77,7 +82,9 @@ class JitWeight(ABC):
     def matmul(self, x: Tensor, added: Tensor | None = None) -> Tensor:
         flat = x.reshape(-1, self.width)
         out = self._few(flat) if len(flat) <= FEW else self._many(flat)
-        out = out[:, : self.height].reshape(*x.shape[:-1], self.height)
+        if self._padded != self.height:
+            out = out[:, : self.height]
+        out = out.view(*x.shape[:-1], self.height) if out.is_contiguous() else out.reshape(*x.shape[:-1], self.height)
         return out if added is None else out + added
 
     def rows(self, indices: Tensor) -> Tensor:
@@ -88,12 +95,12 @@ class JitWeight(ABC):
 
     def _few(self, x: Tensor) -> Tensor:
         """As many rows as there are, each as if it were alone."""
-        count, bits, padded = len(x), self.variant.bits, len(self._scales)
-        columns = next(columns for columns in COLUMNS if count % columns == 0)
-        x, out = x.contiguous(), torch.empty(count, padded, dtype=torch.bfloat16)
-        pointers = [tensor.data_ptr() for tensor in (x, self._numbers, self._scales, out)]
-        numbers = [*self._loops(), count, padded, self.width, self._row_bytes]
-        team.run(_row_product(bits, _kind(self.variant.bits, self.group), columns), [*pointers, *numbers])
+        count = len(x)
+        columns = 4 if count % 4 == 0 else 2 if count % 2 == 0 else 1
+        x, out = x.contiguous(), torch.empty(count, self._padded, dtype=torch.bfloat16)
+        addresses = (x.data_ptr(), self._numbers.data_ptr(), self._scales.data_ptr(), out.data_ptr())
+        program = _row_product(self.variant.bits, self._kind, columns)
+        team.run(program, (*addresses, *self._loops, count, self._padded, self.width, self._row_bytes))
         return out
 
     def _many(self, x: Tensor) -> Tensor:
@@ -111,17 +118,6 @@ class JitWeight(ABC):
     @abstractmethod
     def _unpacked(self, rows: Tensor) -> Tensor:
         """Rows (rows, chunks, bytes) before their scales, (rows, k) float32."""
-
-    @property
-    def _row_bytes(self) -> int:
-        chunks: int = self._numbers.shape[1]
-        return chunks * CHUNK
-
-    def _loops(self) -> tuple[int, int, int]:
-        """Blocks, groups, and chunks in each; of the smallest groups two are one chunk."""
-        blocks, chunks = self._numbers.shape[:2]
-        groups = chunks if _kind(self.variant.bits, self.group) else self.width // self.group
-        return blocks, groups, chunks // groups
 
 
 class JitInt8Weight(JitWeight):
@@ -154,7 +150,7 @@ class JitInt4Weight(JitWeight):
     def in_eight_bits(self) -> Tensor:
         out = workspace((len(self._scales), self.width), torch.int8)
         pointers = [tensor.data_ptr() for tensor in (self._numbers, self._scales, self._inverses, out)]
-        team.run(_unpacking(_kind(self.variant.bits, self.group)), [*pointers, *self._loops(), self._row_bytes])
+        team.run(_unpacking(self._kind), [*pointers, *self._loops, self._row_bytes])
         return out
 
     def _unpacked(self, rows: Tensor) -> Tensor:

@@ -4,6 +4,8 @@ needed.
 ir.py            a writer of LLVM's text: values, loops
 row_products.py  few rows times packed numbers
 unpacking.py     four bits to eight
+norms.py         rows scaled to unit mean square
+rows.py          what `edge.operations` calls of it
 machine_code.py  text to an address
 team.py          an address, run by the threads that PyTorch has already
 """

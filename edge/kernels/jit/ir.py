@@ -16,6 +16,7 @@ declare {WORDS} @llvm.x86.avx512.permvar.hi.512({WORDS}, {WORDS})
 declare {FLOATS} @llvm.fma.v16f32({FLOATS}, {FLOATS}, {FLOATS})
 declare {FLOATS} @llvm.rint.v16f32({FLOATS})
 declare {BYTES} @llvm.x86.avx2.pshuf.b({BYTES}, {BYTES})
+declare float @llvm.sqrt.f32(float)
 declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
 """
 

@@ -6,9 +6,10 @@ Threads of our own would fight with PyTorch's for the cores, and would not wait 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,12 +17,29 @@ ASKED = ("omp_get_thread_num", "omp_get_num_threads")  # by programs
 MAPS = Path("/proc/self/maps")
 
 
+Program = Callable[[ctypes.Array[ctypes.c_int64]], None]
+"""Machine code that this thread calls by itself."""
+
+
 def run(program: int, arguments: Sequence[int]) -> None:
     """Each thread calls the program at that address with the same arguments; returns when all have."""
     those = (ctypes.c_int64 * len(arguments))(*arguments)
+    _parallel()(program, those, torch.get_num_threads(), 0)
+
+
+def alone(program: int) -> Program:
+    """For what is so small that calling the others would take longer: one thread does all parts."""
+    return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(program)
+
+
+@cache
+def _parallel() -> Any:
     openmp = library()
     assert openmp is not None
-    openmp.GOMP_parallel(ctypes.c_void_p(program), those, torch.get_num_threads(), 0)
+    parallel = openmp.GOMP_parallel
+    parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+    parallel.restype = None
+    return parallel
 
 
 def address(name: str) -> int:
