@@ -52,7 +52,7 @@ def compare(
     found.left_out += left_out.found
     if picture is not None:
         draw_comparison(found, picture)
-        notes.print(f"the picture is {picture}", markup=False)
+        notes.print(f"the picture is {picture}", markup=False, soft_wrap=True)
     if as_json:
         print_json(found.to_dict())
     else:

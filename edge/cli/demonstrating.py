@@ -37,7 +37,8 @@ def demo(
     engine = load(model, device, dtype, runner, threads)
 
     def announce(address: str) -> None:
-        notes.print(f"a camera plays a drawn scene at {address}; watching for {seconds:.0f} s", markup=False)
+        said = f"a camera plays a drawn scene at {address}; watching for {seconds:.0f} s"
+        notes.print(said, markup=False, soft_wrap=True)
 
     result = run_demo(engine, folder, seconds, announce)
     tell(result.summary.to_dict(), as_json=False, title=f"{result.summary.stream}: {result.summary.ended}")

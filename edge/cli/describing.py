@@ -74,4 +74,4 @@ def _print_answer(answer: Answer) -> None:
     except BrokenPipeError:  # whoever read it has had enough, as `head` has
         discard_output()
         return
-    notes.print(f"  {answer.cost()}", style="dim", markup=False)
+    notes.print(f"  {answer.cost()}", style="dim", markup=False, soft_wrap=True)

@@ -94,12 +94,12 @@ def _show_profile(found: Profile, as_json: bool, html: Path | None, trace: Path 
         from edge.reports.page import write_page
 
         write_page(found.report, html)
-        notes.print(f"the page is {html}", markup=False)
+        notes.print(f"the page is {html}", markup=False, soft_wrap=True)
     if trace is not None:
         from edge.reports.trace import write_trace
 
         write_trace(found, trace)
-        notes.print(f"the trace is {trace}; open it at ui.perfetto.dev", markup=False)
+        notes.print(f"the trace is {trace}; open it at ui.perfetto.dev", markup=False, soft_wrap=True)
 
 
 def _check_files(clip: Path | None, *outputs: Path | None) -> None:

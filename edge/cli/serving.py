@@ -130,7 +130,7 @@ class _Reloading:
     def on_signal(self, service: Service) -> None:
         """In a thread of its own: a camera's goodbye takes seconds."""
         try:
-            notes.print(printable(f"{self.path}: {self.reload(service)}"), markup=False)
+            notes.print(printable(f"{self.path}: {self.reload(service)}"), markup=False, soft_wrap=True)
         except EdgeError as error:
             complain(error)
 
@@ -204,7 +204,7 @@ def _serve(service: Service, settings: _Reloading) -> None:
             if self.started:
                 at = self.servers[0].sockets[0].getsockname()
                 said = f"watching {len(service.names())} cameras; open http://{at[0]}:{at[1]}/"
-                notes.print(printable(said), markup=False)
+                notes.print(printable(said), markup=False, soft_wrap=True)
 
     config = uvicorn.Config(
         create_app(service, rules, reload=lambda: settings.reload(service)), host=its.host, port=its.port,

@@ -101,7 +101,7 @@ def verify(folder: Annotated[Path, typer.Argument(help="a variant")], as_json: A
         notes.print(problem, style="red", markup=False, soft_wrap=True)
     if problems:
         raise typer.Exit(VARIANT_FAILED)
-    notes.print(f"{folder} is whole", style="green", markup=False)
+    notes.print(f"{folder} is whole", style="green", markup=False, soft_wrap=True)
 
 
 def random_model(
@@ -117,7 +117,7 @@ def random_model(
 
     with bar() as progress:
         write_random_folder(shape, folder, seed, progress)
-    notes.print(f"{folder}: the {shape} shape in bfloat16; it says nothing sensible", markup=False)
+    notes.print(f"{folder}: the {shape} shape in bfloat16; it says nothing sensible", markup=False, soft_wrap=True)
 
 
 def _tell_inspection(found: Inspection, title: str, as_json: bool) -> None:

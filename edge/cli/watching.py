@@ -195,7 +195,8 @@ def _run(sessions: Sequence[Session], show: Ticker, as_json: bool) -> None:
         if ended == STOPPED:  # by a signal, or because nobody reads the answers any more: the others' neither
             stop()
         elif any(session.summary().ended == "running" for session in sessions):
-            notes.print(printable(f"{over.name} is over: {over.error or ended}; the others go on"), markup=False)
+            said = f"{over.name} is over: {over.error or ended}; the others go on"
+            notes.print(printable(said), markup=False, soft_wrap=True)
 
     with stopped_by_signals(stop), show:
         try:
