@@ -1,14 +1,17 @@
-"""INT4 and INT8 on a CPU with AVX-512 BF16, by programs that are made for it when a model is loaded (jit/).
+"""INT4 and INT8 on an x86 CPU with AVX2 or more, by programs that are made for it when a model is loaded (jit/).
 
-One to sixteen rows are multiplied with the numbers as they are packed, at the speed at which memory brings them. Many
-rows are rounded to eight bits (int8_rows.py), and so are four-bit numbers, into memory that is used again.
+One to sixteen rows are multiplied with the numbers as they are packed, at the speed at which memory brings them: in
+bfloat16 where the processor has that (AVX-512 BF16), as integers of sixteen bits elsewhere. Many rows are rounded to
+eight bits (int8_rows.py), and so are four-bit numbers, into memory that is used again.
 
-`matmul` of few rows equals `x @ weight.dequantize().T` but for the sums' rounding in float32 and the result's to
-bfloat16; of many rows it is off by half a step of the row, and of the matrix's row, beside each number.
+`matmul` of few rows equals `x @ weight.dequantize().T` but for the sums' rounding in float32, the result's to bfloat16
+and, as integers, x's by less than 2⁻¹⁶ of its row's largest; of many rows it is off by half a step of the row, and of
+the matrix's row, beside each number.
 """
 
 from __future__ import annotations
 
+import ctypes
 from abc import ABC, abstractmethod
 from functools import cache
 
@@ -17,13 +20,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edge.kernels import int8_rows
-from edge.kernels.jit import machine_code, row_products, team, unpacking
+from edge.kernels.jit import fixed_point, integer_products, machine_code, row_products, team, unpacking
+from edge.kernels.jit.integer_products import MOST_COLUMNS
 from edge.kernels.jit.row_products import CHUNK, ROWS
 from edge.kernels.workspace import workspace
 from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
 FEW = 16  # rows, as many as a draft has: what checks it must be what would have written it
+ALONE = 1  # rows that one thread rounds sooner than it could call the others
+FLOAT = 4  # bytes
 MIDDLE = 8  # what a four-bit number is counted from
 
 
@@ -52,12 +58,16 @@ class CpuJit:
 
 def describe() -> str | None:
     """How quantized weights are multiplied on this CPU in bfloat16, for people; None where others serve."""
-    return None if _failed_check() else "programs made for this processor (llvmlite); many rows in INT8"
+    if _failed_check():
+        return None
+    means = "bfloat16" if machine_code.multiplies_bfloat16() else "16-bit integers"
+    many = "INT8" if int8_rows.is_fast() else "float32"
+    return f"programs made for this processor (llvmlite), in {means}; many rows in {many}"
 
 
 class JitWeight(ABC):
-    """What both have in common: numbers (blocks, chunks, rows of a block, bytes), as they are read; float16 scales
-    (n padded, groups)."""
+    """In common: numbers (blocks, chunks, rows of a block, bytes) and float16 scales (blocks, groups,
+    rows of a block), both as they are read."""
 
     def __init__(self, weight: QuantizedWeight, numbers: Tensor) -> None:
         """Numbers (n, bytes of a row)."""
@@ -67,13 +77,13 @@ class JitWeight(ABC):
         filled = (0, 0, 0, -self.height % ROWS)
         blocks = F.pad(numbers, filled).unflatten(0, (-1, ROWS)).unflatten(2, (-1, CHUNK))
         self._numbers = blocks.transpose(1, 2).contiguous()
-        self._scales = F.pad(weight.scales.half(), filled)
+        self._scales = F.pad(weight.scales.half(), filled).unflatten(0, (-1, ROWS)).mT.contiguous()
         # What a product needs to know, found once: a token takes a hundred products.
         blocks, chunks = self._numbers.shape[:2]
         self._kind = _kind(self.variant.bits, self.group)
         groups = chunks if self._kind else self.width // self.group
         self._loops = (blocks, groups, chunks // groups)  # of a row; of the smallest groups a chunk has two
-        self._padded, self._row_bytes = len(self._scales), chunks * CHUNK
+        self._padded, self._row_bytes = len(self._numbers) * ROWS, chunks * CHUNK
 
     @property
     def nbytes(self) -> int:
@@ -89,19 +99,38 @@ class JitWeight(ABC):
 
     def rows(self, indices: Tensor) -> Tensor:
         flat = indices.flatten()
-        numbers = self._unpacked(self._numbers[flat // ROWS, :, flat % ROWS])
-        found: Tensor = numbers.unflatten(1, (-1, self.group)) * self._scales[flat, :, None].float()
+        block, place = flat // ROWS, flat % ROWS
+        numbers = self._unpacked(self._numbers[block, :, place]).unflatten(1, (-1, self.group))
+        found: Tensor = numbers * self._scales[block, :, place, None].float()
         return found.bfloat16().reshape(*indices.shape, self.width)
 
     def _few(self, x: Tensor) -> Tensor:
         """As many rows as there are, each as if it were alone."""
+        x, out = x.contiguous(), torch.empty(len(x), self._padded, dtype=torch.bfloat16)
+        multiply = self._few_floats if machine_code.multiplies_bfloat16() else self._few_integers
+        multiply(x, out)
+        return out
+
+    def _few_floats(self, x: Tensor, out: Tensor) -> None:
         count = len(x)
         columns = 4 if count % 4 == 0 else 2 if count % 2 == 0 else 1
-        x, out = x.contiguous(), torch.empty(count, self._padded, dtype=torch.bfloat16)
         addresses = (x.data_ptr(), self._numbers.data_ptr(), self._scales.data_ptr(), out.data_ptr())
         program = _row_product(self.variant.bits, self._kind, columns)
         team.run(program, (*addresses, *self._loops, count, self._padded, self.width, self._row_bytes))
-        return out
+
+    def _few_integers(self, x: Tensor, out: Tensor) -> None:
+        count, groups = len(x), self.width // self.group
+        whole = torch.empty(2, count, self.width, dtype=torch.int8)  # high and low bytes
+        of_rows = torch.empty(count * (groups + 1))  # their groups' sums, and their steps
+        high, sums = whole.data_ptr(), of_rows.data_ptr()
+        made = (high, high + count * self.width, sums, sums + FLOAT * count * groups)
+        rounding, call = _fixed_point()
+        arguments = (x.data_ptr(), *made, count, groups, self.group, self.variant.middle)
+        team.run(rounding, arguments) if count > ALONE else call((ctypes.c_int64 * len(arguments))(*arguments))
+        columns = MOST_COLUMNS if count % MOST_COLUMNS == 0 else 1
+        program = _integer_product(self.variant.bits, self._kind, columns, machine_code.multiplies_bytes())
+        addresses = (*made, self._numbers.data_ptr(), self._scales.data_ptr(), out.data_ptr())
+        team.run(program, (*addresses, *self._loops, count, self._padded, self.width, self._row_bytes))
 
     def _many(self, x: Tensor) -> Tensor:
         return int8_rows.product(x, self.in_eight_bits(), self._steps, self._few)
@@ -126,10 +155,11 @@ class JitInt8Weight(JitWeight):
 
     @property
     def _steps(self) -> Tensor:
-        return self._scales.flatten().bfloat16()
+        steps: Tensor = self._scales.flatten().bfloat16()
+        return steps
 
     def in_eight_bits(self) -> Tensor:
-        out = workspace((len(self._scales), self.width), torch.int8)
+        out = workspace((self._padded, self.width), torch.int8)
         out.view(-1, ROWS, self._numbers.shape[1], CHUNK).copy_(self._numbers.transpose(1, 2))
         return out
 
@@ -140,15 +170,17 @@ class JitInt8Weight(JitWeight):
 class JitInt4Weight(JitWeight):
     def __init__(self, weight: QuantizedWeight) -> None:
         super().__init__(weight, _packed(weight.values))
-        self._its_steps = (self._scales.float().abs().amax(1) * MIDDLE / int8_rows.TOP).bfloat16()
+        largest = self._scales.float().abs().amax(1).flatten()
+        self._its_steps = (largest * MIDDLE / int8_rows.TOP).bfloat16()
         self._inverses = self._its_steps.float().reciprocal().nan_to_num_(posinf=0.0)
 
     @property
     def _steps(self) -> Tensor:
-        return self._its_steps
+        steps: Tensor = self._its_steps
+        return steps
 
     def in_eight_bits(self) -> Tensor:
-        out = workspace((len(self._scales), self.width), torch.int8)
+        out = workspace((self._padded, self.width), torch.int8)
         pointers = [tensor.data_ptr() for tensor in (self._numbers, self._scales, self._inverses, out)]
         team.run(_unpacking(self._kind), [*pointers, *self._loops, self._row_bytes])
         return out
@@ -160,6 +192,17 @@ class JitInt4Weight(JitWeight):
 @cache
 def _row_product(bits: int, group: int, columns: int) -> int:
     return machine_code.compiled(row_products.row_product(bits, group, columns))
+
+
+@cache
+def _integer_product(bits: int, group: int, columns: int, vnni: bool) -> int:
+    return machine_code.compiled(integer_products.integer_product(bits, group, columns, vnni))
+
+
+@cache
+def _fixed_point() -> tuple[int, team.Program]:
+    program = machine_code.compiled(fixed_point.fixed_point())
+    return program, team.alone(program)
 
 
 @cache

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 TOP = 127
+PIECE = 1 << 22  # numbers
 LEAST_STEP = 2.0**-100  # for a row of zeros
 TOWERING = 32.0  # times a row's root mean square; rounding then adds noise of 32 / 127 / sqrt(12) = 7 % of that
 
@@ -32,11 +33,14 @@ def round_matrix(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 def product(x: Tensor, numbers: Tensor, steps: Tensor, unrounded: Callable[[Tensor], Tensor]) -> Tensor:
     """x (rows, k) times the transposed matrix of int8 `numbers` (n, k) and `steps` (n,), its rows' scales: (rows, n)
-    bfloat16. Off by half a step of the row of x for each number of the matrix, at most.
+    bfloat16. Off by half a step of the row of x for each number of the matrix, at most; where bytes are not multiplied
+    fast, by nothing but the result's rounding.
 
     Args:
         unrounded: multiplies rows as they are, to the same shape and type.
     """
+    if not is_fast():
+        return _in_floats(x, numbers, steps)
     largest = x.abs().amax(dim=1).float()
     usual = torch.linalg.vector_norm(x, dim=1, dtype=torch.float32) / x.shape[1] ** 0.5
     towering = largest > TOWERING * usual
@@ -46,6 +50,14 @@ def product(x: Tensor, numbers: Tensor, steps: Tensor, unrounded: Callable[[Tens
     if towering.any():
         out[towering] = unrounded(x[towering])
     return out
+
+
+def _in_floats(x: Tensor, numbers: Tensor, steps: Tensor) -> Tensor:
+    """A part of the matrix at a time, so that float32 of it fits."""
+    height = max(1, PIECE // x.shape[1])
+    pieces, x = zip(numbers.split(height), steps.split(height), strict=True), x.float()
+    parts = [(x @ part.float().T).mul_(those) for part, those in pieces]
+    return torch.cat(parts, dim=1).bfloat16()
 
 
 def _steps(largest: Tensor) -> Tensor:

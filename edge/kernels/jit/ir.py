@@ -16,6 +16,16 @@ declare {WORDS} @llvm.x86.avx512.permvar.hi.512({WORDS}, {WORDS})
 declare {FLOATS} @llvm.fma.v16f32({FLOATS}, {FLOATS}, {FLOATS})
 declare {FLOATS} @llvm.rint.v16f32({FLOATS})
 declare {BYTES} @llvm.x86.avx2.pshuf.b({BYTES}, {BYTES})
+declare {FLOATS} @llvm.fabs.v16f32({FLOATS})
+declare {FLOATS} @llvm.maximum.v16f32({FLOATS}, {FLOATS})
+declare float @llvm.vector.reduce.fmaximum.v16f32({FLOATS})
+declare i32 @llvm.vector.reduce.add.v16i32(<16 x i32>)
+declare <8 x float> @llvm.fma.v8f32(<8 x float>, <8 x float>, <8 x float>)
+declare <8 x i32> @llvm.x86.avx512.vpdpbusd.256(<8 x i32>, <8 x i32>, <8 x i32>)
+declare <16 x i16> @llvm.x86.avx2.pmadd.ub.sw({BYTES}, {BYTES})
+declare <8 x i32> @llvm.x86.avx2.pmadd.wd(<16 x i16>, <16 x i16>)
+declare float @llvm.fabs.f32(float)
+declare <4 x float> @llvm.fma.v4f32(<4 x float>, <4 x float>, <4 x float>)
 declare float @llvm.sqrt.f32(float)
 declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
 """
@@ -70,19 +80,33 @@ class Function:
     def times(self, one: str | int, other: str | int) -> str:
         return self.op(f"mul i64 {one}, {other}")
 
-    def spread(self, number: str) -> str:
-        """One float in all sixteen places."""
-        first = self.op(f"insertelement {FLOATS} poison, float {number}, i64 0")
-        return self.op(f"shufflevector {FLOATS} {first}, {FLOATS} poison, <16 x i32> zeroinitializer")
+    def spread(self, number: str, width: int = 16) -> str:
+        """One float in all places."""
+        kind = f"<{width} x float>"
+        first = self.op(f"insertelement {kind} poison, float {number}, i64 0")
+        return self.op(f"shufflevector {kind} {first}, {kind} poison, <{width} x i32> zeroinitializer")
 
-    def total(self, floats: str) -> str:
-        """The sum of sixteen: each time the upper half is added to the lower one, so that the order is always one."""
-        width = 16
+    def total(self, floats: str, width: int = 16) -> str:
+        """The sum of all: each time the upper half is added to the lower one, so that the order is always one."""
         while width > 1:
             half = width // 2
             lower, upper = (self._part(floats, width, first, half) for first in (0, half))
             floats, width = self.op(f"fadd <{half} x float> {lower}, {upper}"), half
         return self.op(f"extractelement <1 x float> {floats}, i64 0")
+
+    def rounded(self, floats: str, width: int = 0) -> str:
+        """Floats (one, or so many) to the 16 bits of bfloat16, to the nearest and to even; without AVX-512 BF16, LLVM
+        knows no instruction for that."""
+        wide, narrow, kind = (f"<{width} x {each}>" if width else each for each in ("i32", "i16", "float"))
+        numbers = {n: f"splat (i32 {n})" if width else str(n) for n in (1, 16, 0x7FFF, 0x7FC0)}
+        bits = self.op(f"bitcast {kind} {floats} to {wide}")
+        odd = self.op(f"and {wide} {self.op(f'lshr {wide} {bits}, {numbers[16]}')}, {numbers[1]}")
+        up = self.op(f"add {wide} {self.op(f'add {wide} {bits}, {numbers[0x7FFF]}')}, {odd}")
+        upper = self.op(f"lshr {wide} {up}, {numbers[16]}")
+        is_none = self.op(f"fcmp uno {kind} {floats}, {floats}")
+        flags = f"<{width} x i1>" if width else "i1"
+        found = self.op(f"select {flags} {is_none}, {wide} {numbers[0x7FC0]}, {wide} {upper}")
+        return self.op(f"trunc {wide} {found} to {narrow}")
 
     def _part(self, floats: str, width: int, first: int, count: int) -> str:
         kind, places = f"<{width} x float>", ", ".join(f"i32 {first + place}" for place in range(count))

@@ -7,21 +7,39 @@ from typing import Any
 
 from edge.kernels.jit import team
 
-NEEDED = ("avx512bf16", "avx512vnni", "avx512bw", "avx512vl")  # as LLVM names them
+NEEDED = ("avx2", "fma", "f16c")  # as LLVM names them
+VNNI = (("avx512vnni", "avx512vl"), ("avxvnni",))
+BFLOAT16 = ("avx512bf16", "avx512bw", "avx512vl")
 
 
 def refusal() -> str | None:
     """Why nothing can be made here, or None."""
     try:
-        import llvmlite.binding as llvm
+        import llvmlite.binding  # noqa: F401
     except ImportError:
         return "needs llvmlite (pip install llvmlite)."
     if team.library() is None:
         return "needs PyTorch's OpenMP threads to be GNU's."
-    features = llvm.get_host_cpu_features()
-    if lacking := [name for name in NEEDED if not features.get(name)]:
+    if lacking := [name for name in NEEDED if not _has(name)]:
         return f"needs {', '.join(lacking)}, which this processor does not have."
     return None
+
+
+@cache
+def multiplies_bfloat16() -> bool:
+    return _has(*BFLOAT16)
+
+
+@cache
+def multiplies_bytes() -> bool:
+    return any(_has(*names) for names in VNNI)
+
+
+def _has(*features: str) -> bool:
+    import llvmlite.binding as llvm
+
+    those = llvm.get_host_cpu_features()
+    return all(those.get(name) for name in features)
 
 
 def compiled(text: str) -> int:

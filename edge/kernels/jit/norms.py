@@ -9,7 +9,7 @@ from __future__ import annotations
 from edge.kernels.jit.ir import FLOATS, Function
 
 WIDTH = 16  # numbers at a time
-BFLOATS = f"<{WIDTH} x bfloat>"
+BFLOATS, WORDS = f"<{WIDTH} x bfloat>", f"<{WIDTH} x i16>"
 POINTERS = ("x", "weight", "out", "eps")
 NUMBERS = ("rows", "width")
 
@@ -36,10 +36,10 @@ def rms_norm() -> str:
         scale = f.spread(f.op(f"fdiv float 1.0, {root}"))
         with f.loop(0, a["width"], WIDTH) as place:
             scaled = f.op(f"fmul {FLOATS} {_load(f, x, place)}, {scale}")
-            rounded = f.op(f"fpext {BFLOATS} {f.op(f'fptrunc {FLOATS} {scaled} to {BFLOATS}')} to {FLOATS}")
+            halved = f.op(f"bitcast {WORDS} {f.rounded(scaled, WIDTH)} to {BFLOATS}")
+            rounded = f.op(f"fpext {BFLOATS} {halved} to {FLOATS}")
             weighted = f.op(f"fmul {FLOATS} {rounded}, {_load(f, a['weight'], place)}")
-            to = f.at("bfloat", out, place)
-            f.set(BFLOATS, f"{to}, align 2", f.op(f"fptrunc {FLOATS} {weighted} to {BFLOATS}"))
+            f.set(WORDS, f"{f.at('i16', out, place)}, align 2", f.rounded(weighted, WIDTH))
     return str(f)
 
 

@@ -23,7 +23,8 @@ NUMBERS = ("blocks", "groups", "chunks", "m", "n", "k", "row_bytes")
 
 
 def row_product(bits: int, group: int, columns: int) -> str:
-    """LLVM text of x (m, k) times numbers' transpose to out (m, n), both bfloat16; scales (n, groups) are float16.
+    """LLVM text of x (m, k) times numbers' transpose to out (m, n), both bfloat16; scales are float16, and stored as
+    the numbers are: (blocks of 4 rows, groups, 4).
 
     Four bits: 64 numbers of a row take 32 bytes, the first half of them in the low nibbles, and stand for a number less
     8. Eight bits: int8, which count 16 times their high nibble and once their low one.
@@ -39,10 +40,9 @@ def row_product(bits: int, group: int, columns: int) -> str:
     totals = [[f.slot(FLOATS) for _ in range(columns)] for _ in range(ROWS)]
     with f.share(a["blocks"]) as block:
         first = f.times(block, ROWS)
-        rows = [f.add(first, row) for row in range(ROWS)]
         start = f.at("i8", a["numbers"], f.times(first, a["row_bytes"]))
         numbers = [f.at("i8", start, CHUNK * row) for row in range(ROWS)]
-        scales = [f.at("half", a["scales"], f.times(f.times(row, a["groups"]), halves)) for row in rows]
+        scales = f.at("half", a["scales"], f.times(f.times(first, a["groups"]), halves))
         with f.loop(0, a["m"], columns) as m:
             x = [f.at("bfloat", a["x"], f.times(f.add(m, column), a["k"])) for column in range(columns)]
             _clear(f, [slot for those in totals for slot in those])
@@ -53,7 +53,7 @@ def row_product(bits: int, group: int, columns: int) -> str:
                     _add_chunk(f, bits, f.add(start, chunk), x, numbers, sums)
                 for row in range(ROWS):
                     for half in range(halves):
-                        place = f.at("half", scales[row], f.times(number, halves), half)
+                        place = f.at("half", scales, f.times(number, halves * ROWS), half * ROWS + row)
                         scale = f.spread(f.op(f"fpext half {f.get('half', place)} to float"))
                         for column in range(columns):
                             _multiply_add(f, totals[row][column], sums[row][column][half], scale)

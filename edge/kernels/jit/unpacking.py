@@ -15,7 +15,7 @@ TWICE = ", ".join(f"i32 {place % 16}" for place in range(32))  # the look-up wor
 
 
 def unpack(group: int) -> str:
-    """LLVM text of numbers (n, k / 2) with scales (n, groups), as `row_product` has them, to out (n, k) int8: what each
+    """LLVM text of numbers (n, k / 2) with scales, as `row_product` has them, to out (n, k) int8: what each
     stands for, times its row's inverse (n,) float32, rounded. That must lie between -127.5 and 127.5."""
     f = Function(POINTERS, NUMBERS)
     a = f.arguments
@@ -24,12 +24,13 @@ def unpack(group: int) -> str:
         first = f.times(block, ROWS)
         row = f.add(first, place)
         numbers = f.at("i8", a["numbers"], f.times(first, a["row_bytes"]), f.times(place, CHUNK))
-        scales = f.at("half", a["scales"], f.times(f.times(row, a["groups"]), halves))
+        scales = f.at("half", a["scales"], f.times(f.times(first, a["groups"]), halves), place)
         inverse = f.get("float", f.at("float", a["inverses"], row))
         out = f.at("i8", a["out"], f.times(f.times(row, a["row_bytes"]), 2))
         with f.loop(0, a["groups"]) as group_:
-            its_scales = f.at("half", scales, f.times(group_, halves))
-            tables = [_table(f, f.get("half", f.at("half", its_scales, half)), inverse) for half in range(halves)]
+            its_scales = f.at("half", scales, f.times(group_, halves * ROWS))
+            places = [f.at("half", its_scales, half * ROWS) for half in range(halves)]
+            tables = [_table(f, f.get("half", its), inverse) for its in places]
             start = f.times(group_, a["chunks"])
             with f.loop(0, a["chunks"]) as chunk:
                 at = f.add(start, chunk)

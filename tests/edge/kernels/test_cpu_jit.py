@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import product
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from quantize.variant import Variant
 CPU = torch.device("cpu")
 VARIANTS = [Variant(4, 32), Variant(4, 64), Variant(4, 128), Variant(4, None), Variant(8, None)]
 BY_VARIANT = pytest.mark.parametrize("variant", VARIANTS, ids=str)
+MEANS = {"bfloat16": (True, True), "bytes": (False, True), "pairs": (False, False)}  # bfloat16, VNNI
 made_here = pytest.mark.skipif(bool(machine_code.refusal()), reason=f"this processor {machine_code.refusal()}")
 
 
@@ -38,6 +40,15 @@ def make_x(rows: int, k: int, seed: int = 0) -> Tensor:
     return torch.randn(rows, k, generator=torch.Generator().manual_seed(seed)).bfloat16()
 
 
+@pytest.fixture(params=MEANS)
+def means(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a processor with less would take, too."""
+    for lacks, has in zip(MEANS[request.param], ("multiplies_bfloat16", "multiplies_bytes"), strict=True):
+        if lacks and not getattr(machine_code, has)():
+            pytest.skip(f"this processor has nothing that {has.replace('_', ' ')}")
+        monkeypatch.setattr(machine_code, has, lambda lacks=lacks: lacks)
+
+
 @pytest.fixture
 def threads() -> Iterator[None]:
     before = torch.get_num_threads()
@@ -46,18 +57,21 @@ def threads() -> Iterator[None]:
 
 
 @made_here
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # `means` holds for all examples
 @given(
     variant=st.sampled_from(VARIANTS), n=st.integers(1, 40), blocks=st.integers(1, 5), rows=st.integers(1, FEW),
-    seed=st.integers(0, 99),
+    towers=st.sampled_from([1.0, 0.0, -100.0, 1e4]), seed=st.integers(0, 99),
 )  # fmt: skip
 def test_few_rows_are_the_product_and_each_is_what_it_is_alone(
-    variant: Variant, n: int, blocks: int, rows: int, seed: int
+    means: None, variant: Variant, n: int, blocks: int, rows: int, towers: float, seed: int
 ) -> None:
     k = 128 * blocks
     weight, kernel, x = codes(variant, n, k, seed), make(variant, n, k, seed), make_x(rows, k, seed)
+    x[seed % rows, seed % k] *= towers
     found = kernel.matmul(x)
     dequantized = weight.dequantize().double()
     off = 2**-8 * (x.double() @ dequantized.T).abs() + 2**-18 * (x.double().abs() @ dequantized.abs().T)
+    off += 2**-16 * x.double().abs().amax(1, keepdim=True) * dequantized.abs().sum(1)
     assert ((found.double() - x.double() @ dequantized.T).abs() <= off).all()
     for row in range(rows):
         assert torch.equal(found[row], kernel.matmul(x[row]))
@@ -65,7 +79,7 @@ def test_few_rows_are_the_product_and_each_is_what_it_is_alone(
 
 @made_here
 @BY_VARIANT
-def test_nothing_depends_on_the_number_of_threads(variant: Variant, threads: None) -> None:
+def test_nothing_depends_on_the_number_of_threads(means: None, variant: Variant, threads: None) -> None:
     kernel = make(variant, 44, 256)
     found = []
     for count in (1, 2, 3):
@@ -73,6 +87,28 @@ def test_nothing_depends_on_the_number_of_threads(variant: Variant, threads: Non
         found.append([kernel.matmul(make_x(rows, 256)) for rows in (1, 7, 40)])
     assert all(torch.equal(*pair) for pair in zip(found[0], found[1], strict=True))
     assert all(torch.equal(*pair) for pair in zip(found[0], found[2], strict=True))
+
+
+@made_here
+@BY_VARIANT
+def test_a_row_of_zeros_gives_zeros_and_what_is_no_number_spoils_its_row_alone(means: None, variant: Variant) -> None:
+    kernel, x = make(variant, 12, 256), make_x(4, 256)
+    alone = kernel.matmul(x[3])
+    x[0], x[1, 7], x[2, 9] = 0.0, float("nan"), float("inf")
+    found = kernel.matmul(x)
+    assert not found[0].any() and not found[1:3].isfinite().any()
+    assert torch.equal(found[3], alone)
+
+
+@made_here
+def test_sums_of_the_largest_numbers_do_not_run_over(means: None) -> None:
+    for variant, value in product(VARIANTS, (0, 1)):
+        weight = codes(variant, 8, 8960)
+        weight.values[:] = value * variant.top
+        kernel = JitInt4Weight(weight) if variant.bits == 4 else JitInt8Weight(weight)
+        x = torch.full((1, 8960), 3.0).bfloat16()
+        right = x.double() @ weight.dequantize().double().T
+        assert torch.allclose(kernel.matmul(x).double(), right, rtol=2**-8)
 
 
 @made_here
@@ -140,5 +176,6 @@ def test_a_program_that_multiplies_wrongly_is_left_out_with_its_name(monkeypatch
 
 @made_here
 def test_a_program_that_cannot_be_made_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.kernels.cpu_jit._row_product", lambda *which: machine_code.compiled("no program"))
+    for which in ("_row_product", "_integer_product"):
+        monkeypatch.setattr(f"edge.kernels.cpu_jit.{which}", lambda *which: machine_code.compiled("no program"))
     assert "cannot be made here" in str(_failed_check.__wrapped__())

@@ -133,3 +133,14 @@ def test_a_copy_is_made_where_it_is_asked_for_and_where_it_helps(
     monkeypatch.setattr(int8_rows, "is_fast", lambda: fast)
     refusal = CpuCopy.refusal(variant, (64, 96), torch.bfloat16, CPU)
     assert refusal is None if reason is None else reason in str(refusal)
+
+
+def test_where_bytes_are_not_multiplied_fast_rows_are_not_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(int8_rows, "is_fast", lambda: False)
+    monkeypatch.setattr(int8_rows, "PIECE", 7 * 64)  # several, of which the last is smaller
+    generator = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(20, 64, generator=generator).bfloat16(), torch.randn(40, 64, generator=generator)
+    numbers, steps = int8_rows.round_matrix(weight)
+    found = int8_rows.product(x, numbers, steps, lambda rows: rows)
+    right = x.double() @ (numbers.double() * steps.double()[:, None]).T
+    assert torch.allclose(found.double(), right, rtol=2**-8, atol=1e-4)
