@@ -43,14 +43,17 @@ class Model:
         *,
         sampling: Sampling | None = None,
         choices: tuple[str, ...] = (),
+        schema: Mapping[str, Any] | None = None,
         access: Access = TRUSTED,
     ) -> Reply:
         """Answers messages in the form of qwen-vl-utils or of OpenAI's API. Iterate the reply for pieces of text, as
         they are made, or `read()` it whole; then `finish` and `usage` (in tokens) are known.
 
+        With a JSON `schema` the answer is JSON that follows it, whole also where `sampling.max_tokens` cut it short.
+
         `access` says which files and hosts the messages may name: give `edge.media.access.UNTRUSTED` with messages
-        that somebody else wrote. Raises BadArgument, BadMessage, AccessDenied, PromptTooLong, and StreamError for a
-        video.
+        that somebody else wrote. Raises BadArgument, BadMessage, BadSchema, AccessDenied, PromptTooLong, and
+        StreamError for a video.
 
         >>> import edge
         >>> model = edge.load("pocket", device="cpu")
@@ -64,7 +67,10 @@ class Model:
         _check_sampling(sampling)
         require("messages", messages, (list, tuple), 'Give a list, such as [{"role": "user", "content": "..."}].')
         require("access", access, Access, "Give edge.media.access.TRUSTED or UNTRUSTED, or one made from these.")
-        return self.engine.chat(read(messages, self.limits, access), sampling=sampling, choices=choices)
+        if schema is not None:
+            require("schema", schema, Mapping, 'Give a JSON schema, such as {"type": "object", ...}.')
+        conversation = read(messages, self.limits, access)
+        return self.engine.chat(conversation, sampling=sampling, choices=choices, schema=schema)
 
     def open(self, max_groups: int, *, sampling: Sampling | None = None, system: str | None = None) -> Context:
         """A stream's context: a window of at most `max_groups` groups, to be fed and asked by hand. `edge.watch` does

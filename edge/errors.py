@@ -139,6 +139,12 @@ class BadSampling(EdgeError, ValueError):
     code = "SAMPLING_INVALID"
 
 
+class BadSchema(EdgeError, ValueError):
+    """A JSON schema that answers cannot follow, or not within their tokens."""
+
+    code = "SCHEMA_INVALID"
+
+
 class OptionRefused(EdgeError, ValueError):
     """Also a ValueError: what options say, which is found out before anything is computed."""
 

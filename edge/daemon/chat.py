@@ -33,7 +33,8 @@ def chat_routes(service: Service, access: Access = UNTRUSTED) -> APIRouter:
         asked.check()
         if (live := asked.live_question()) is not None:
             return await _live(service, *live, streamed=bool(asked.stream))
-        reply = await asyncio.to_thread(service.model.chat, asked.messages, sampling=asked.sampling(), access=access)
+        how: dict[str, Any] = {"sampling": asked.sampling(), "schema": asked.schema_wanted(), "access": access}
+        reply = await asyncio.to_thread(service.model.chat, asked.messages, **how)
         answer = Answer(service.model.name)
         if asked.stream:
             tells = asked.stream_options is not None and asked.stream_options.include_usage

@@ -9,12 +9,13 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge.daemon.openai_form import ANY_OBJECT
 from edge.daemon.reading import read_while_wanted
 from edge.daemon.service import Service
 from edge.engine.generation import Reply
@@ -36,13 +37,16 @@ class OllamaChat(BaseModel):
     stream: bool = True
     options: dict[str, Any] | None = None
     keep_alive: str | int | None = None  # the model is always there
-    format: None = None
+    format: Literal["json", ""] | dict[str, Any] | None = None  # a schema, or any object
     tools: list[Any] = Field(default_factory=list, max_length=0)
     think: bool | None = Field(default=None, strict=True)
 
     def parts(self) -> list[dict[str, Any]]:
         """As `edge.media.messages` reads them."""
         return [_message(message) for message in self.messages]
+
+    def schema_wanted(self) -> dict[str, Any] | None:
+        return ANY_OBJECT if self.format == "json" else self.format or None
 
     def sampling(self) -> Sampling:
         """Raises BadMessage for an option that would be passed over."""
@@ -78,9 +82,9 @@ def ollama_routes(service: Service, access: Access = UNTRUSTED) -> APIRouter:
     @routes.post("/chat")
     async def chat(request: Request, asked: OllamaChat) -> Response:
         """Answers a conversation; as lines of JSON unless `stream` is false."""
-        sampling = asked.sampling()
+        how: dict[str, Any] = {"sampling": asked.sampling(), "schema": asked.schema_wanted(), "access": access}
         started = time.monotonic_ns()
-        reply = await asyncio.to_thread(service.model.chat, asked.parts(), sampling=sampling, access=access)
+        reply = await asyncio.to_thread(service.model.chat, asked.parts(), **how)
         read = time.monotonic_ns() - started
         if asked.stream:
             return StreamingResponse(_lines(service, reply, started, read), media_type="application/x-ndjson")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,16 +15,33 @@ from edge.errors import BadMessage
 
 MOST_TOKENS = 2048
 STREAM = "stream://"  # the address of a camera that is watched, in the place of a video's
+ANY_OBJECT = {"type": "object"}
 NEUTRAL = frozenset({"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"})
 AS_IS: dict[str, tuple[Any, ...]] = {  # fields that change nothing with these values, which clients like to send
     "n": (1,), "frequency_penalty": (0, None), "presence_penalty": (0, None), "logprobs": (False, None),
-    "tools": ([], None), "tool_choice": ("none", None), "response_format": ({"type": "text"}, None),
+    "tools": ([], None), "tool_choice": ("none", None),
     "logit_bias": ({}, None), "top_logprobs": (None,), "parallel_tool_calls": (True, False, None),
 }  # fmt: skip
 
 
 class StreamOptions(BaseModel):
     include_usage: bool = False
+
+
+class NamedSchema(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    name: str = ""
+    description: str | None = None
+    strict: bool | None = None  # it is followed either way
+
+
+class ResponseFormat(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: NamedSchema | None = None
 
 
 class ChatRequest(BaseModel):
@@ -42,6 +59,7 @@ class ChatRequest(BaseModel):
     stop: str | list[str] | None = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
+    response_format: ResponseFormat | None = None
 
     def check(self) -> None:
         """What would be passed over is refused by its name. Raises BadMessage."""
@@ -49,6 +67,17 @@ class ChatRequest(BaseModel):
             if name in NEUTRAL or (name in AS_IS and value in AS_IS[name]):
                 continue
             raise BadMessage(f"{name} is not known here. Leave it away: the answer would not be what it asks for.")
+
+    def schema_wanted(self) -> dict[str, Any] | None:
+        """Of the answer, where it shall be JSON. Raises BadMessage for a "json_schema" without its schema."""
+        wanted = self.response_format
+        if wanted is None or wanted.type == "text":
+            return None
+        if wanted.type == "json_object":
+            return ANY_OBJECT
+        if wanted.json_schema is None or wanted.json_schema.json_schema is None:
+            raise BadMessage("response_format wants json_schema, and its schema is missing.")
+        return wanted.json_schema.json_schema
 
     def sampling(self) -> Sampling:
         return Sampling(
@@ -62,11 +91,13 @@ class ChatRequest(BaseModel):
     def live_question(self) -> tuple[str, str] | None:
         """The camera and the question, where the one message shows a camera that is watched, and nothing else.
 
-        Raises BadMessage for a camera beside other pictures, or in an earlier message.
+        Raises BadMessage for a camera beside other pictures, or in an earlier message, and for one asked for JSON.
         """
         addresses = [address for part in self._parts() if (address := _address(part)).startswith(STREAM)]
         if not addresses:
             return None
+        if self.schema_wanted() is not None:
+            raise BadMessage(f"a {STREAM} address answers in text. Leave response_format away.")
         parts = self._parts()
         texts = [str(part["text"]) for part in parts if isinstance(part.get("text"), str)]
         if len(self.messages) > 1 or len(parts) != len(texts) + 1 or not texts:

@@ -46,11 +46,7 @@ class BoxWriter:
         self._written: str | None = None  # of the box that is being written; None: none is
 
     def choose(self, token: int, prediction: Prediction, room: int) -> int | None:
-        """The token in the place of the one that was chosen; None: the answer had better end here.
-
-        Args:
-            room: tokens that the answer may still have, this one included.
-        """
+        """As `Form` has it."""
         grammar = self._grammar
         if self._written is None:
             if token != grammar.start:
@@ -65,6 +61,9 @@ class BoxWriter:
             token = max(fitting, key=lambda each: (float(logits[each]), -each))
         self._written = None if token == grammar.end else self._written + grammar.spellings.get(token, "")
         return token
+
+    def close(self) -> bool:
+        return False
 
     def _fitting(self, written: str) -> list[int]:
         if is_whole(written):

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge.arguments import require
-from edge.engine.box_grammar import BoxGrammar
+from edge.engine.box_grammar import BoxGrammar, BoxWriter
 from edge.engine.draft import Drafts
 from edge.engine.generation import Prefill, Reply, first_tokens
 from edge.engine.pass_costs import PassCosts
@@ -141,7 +141,7 @@ class Context:
             stop_tokens=self._runner.facts.stop_tokens,
             sampling=sampling,
             choices=beginnings,
-            boxes=self._boxes,
+            form=None if self._boxes is None else BoxWriter(self._boxes),
         )
         if self._drafts is not None and sampling.greedy:
             self._draft(reply, prompt, tail, self._drafts)

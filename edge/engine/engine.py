@@ -7,13 +7,16 @@ writes a conversation cannot make it wait. Knows no cameras, no HTTP and no torc
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from edge.engine.box_grammar import BoxGrammar
+from edge.engine.box_grammar import BoxGrammar, BoxWriter
 from edge.engine.context import Context
+from edge.engine.form import Form
 from edge.engine.generation import Prefill, Reply, first_tokens
+from edge.engine.json_form import JsonForm
 from edge.engine.prefix_cache import PrefixCache, chunks
 from edge.engine.prompt import Part, Slot, lay_out
 from edge.engine.sampling import Sampling
@@ -63,14 +66,16 @@ class Engine:
         *,
         sampling: Sampling | None = None,
         choices: tuple[str, ...] = (),
+        schema: Mapping[str, Any] | None = None,
     ) -> Reply:
-        """Answers a conversation, as `edge.media.messages.read` gives it.
+        """Answers a conversation, as `edge.media.messages.read` gives it; in JSON where there is a schema.
 
         What it has in common with the last one is not computed again.
         """
         sampling = sampling or Sampling()
         layout, cell = self.runner.facts.family.layout, self.runner.facts.cell
         beginnings = first_tokens(self.tokenizer, choices)  # which fails before anything is computed
+        form = self._form(schema, sampling)  # likewise
         parts = lay_out(self.tokenizer, layout, conversation.messages)
         prompt, at = chunks(parts, conversation.visuals, layout, cell, self.tokenizer)
         cache = self._take()
@@ -88,9 +93,15 @@ class Engine:
             stop_tokens=self.runner.facts.stop_tokens,
             sampling=sampling,
             choices=beginnings,
-            boxes=BoxGrammar.of(self.tokenizer),
+            form=form,
             ended=lambda: self._give_back(cache),
         )
+
+    def _form(self, schema: Mapping[str, Any] | None, sampling: Sampling) -> Form | None:
+        if schema is not None:
+            return JsonForm(self.tokenizer, self.runner.facts.stop_tokens, schema, sampling)
+        boxes = BoxGrammar.of(self.tokenizer)
+        return None if boxes is None else BoxWriter(boxes)
 
     def _take(self) -> PrefixCache:
         """The last conversation for this caller alone, or an empty cache while another has it."""

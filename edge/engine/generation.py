@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engine.box_grammar import BoxGrammar, BoxWriter
+from edge.engine.form import Form
 from edge.engine.sampling import LoopGuard, Sampling, TokenSampler, softmax
 from edge.engine.tokenizer import Stream, Tokenizer
 from edge.errors import PromptError
@@ -63,7 +63,7 @@ class Reply:
     sampling: Sampling = field(default_factory=Sampling)
     choices: Mapping[str, Sequence[int]] = field(default_factory=dict)  # and the tokens each may begin with
     ended: Callable[[], object] = lambda: None  # called once, when no more tokens will be written
-    boxes: BoxGrammar | None = None  # how they are written; None: as the model likes
+    form: Form | None = None  # that the text has; None: what the model likes
     num_accepted: Callable[[], int] = lambda: 0  # tokens so far that took no pass of their own
 
     def __post_init__(self) -> None:
@@ -78,7 +78,6 @@ class Reply:
         self._prediction = self.prefill.prediction
         self._sampler = TokenSampler(self.sampling, self.prefill.text)
         self._guard = LoopGuard()
-        self._boxes = None if self.boxes is None else BoxWriter(self.boxes)
         self._speech = TextStreamer(self.tokenizer.stream(), self.sampling.stop)
 
     def __iter__(self) -> Iterator[str]:
@@ -127,7 +126,7 @@ class Reply:
         if token in self.stop_tokens:
             return self._end("stop")
         self._tokens.append(token)
-        if self._guard.push(token):
+        if self._guard.push(token) and not (self.form and self.form.close()):
             self.finish = "loop"  # what was held back is the loop, and remains unsaid
             return ""
         piece = self._speech.push(token, self._guard.num_suspect)
@@ -140,9 +139,9 @@ class Reply:
     def _pick(self) -> int | None:
         """None where what should follow has no room any more."""
         token = self._sampler.pick(self._prediction)
-        if self._boxes is None:
+        if self.form is None:
             return token
-        return self._boxes.choose(token, self._prediction, self._limit - len(self._tokens))
+        return self.form.choose(token, self._prediction, self._limit - len(self._tokens))
 
     def _end(self, finish: str) -> str:
         piece = self._speech.end()

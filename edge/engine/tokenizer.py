@@ -62,6 +62,11 @@ class Tokenizer:
             self._spelled[characters] = {token: text for text, token in vocabulary.items() if wanted.issuperset(text)}
         return self._spelled[characters]
 
+    def to_json(self) -> str:
+        """As a tokenizer.json has it."""
+        text: str = self._tokens.to_str()
+        return text
+
     def encode(self, text: str) -> Tokens:
         """Text we wrote ourselves: special tokens in it count."""
         return self._encode(text, plain=False)

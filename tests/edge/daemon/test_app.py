@@ -65,6 +65,9 @@ def test_a_streamed_answer_is_the_whole_one_in_pieces(http: httpx.Client) -> Non
         ({"n": 2}, "n is not known"),
         ({"tools": [{"type": "function"}]}, "tools"),
         ({"response_format": {"type": "json_schema"}}, "response_format"),
+        ({"response_format": {"type": "xml"}}, "response_format"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "odd"}}}}, "odd"),
+        ({"response_format": {"type": "json_object"}, "max_tokens": 1}, "max_tokens is 1"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "user", "content": [{"type": "audio"}]}]}, "audio"),
         ({"messages": [{"role": "robot", "content": "hello"}]}, "robot"),
@@ -81,6 +84,16 @@ def test_what_is_not_understood_is_refused_by_its_name(http: httpx.Client, asked
     assert word in response.json()["error"]["message"]
 
 
+def test_an_answer_is_json_where_that_is_asked_for(http: httpx.Client) -> None:
+    schema = {"type": "object", "properties": {"count": {"type": "integer"}}, "required": ["count"]}
+    asked = {"type": "json_schema", "json_schema": {"name": "counted", "schema": schema, "strict": True}}
+    answer = chat(http, response_format=asked, max_tokens=40).json()
+    assert isinstance(json.loads(answer["choices"][0]["message"]["content"])["count"], int)
+    answer = chat(http, response_format={"type": "json_object"}, max_tokens=40).json()
+    assert isinstance(json.loads(answer["choices"][0]["message"]["content"]), dict)
+    assert chat(http, response_format={"type": "text"}, max_tokens=1).status_code == 200
+
+
 def test_fields_that_change_nothing_are_taken(http: httpx.Client) -> None:
     assert chat(http, max_tokens=1, n=1, user="me", frequency_penalty=0, tools=[]).status_code == 200
 
@@ -93,6 +106,8 @@ def test_a_live_camera_is_asked_as_a_video(http: httpx.Client, answered: Service
     assert answer["event"]["stream"] == "front" and answer["event"]["age"] >= 0
     streamed = chat(http, messages=messages, stream=True).text
     assert streamed.endswith("data: [DONE]\n\n")
+    refused = chat(http, messages=messages, response_format={"type": "json_object"})
+    assert refused.status_code == 400 and "response_format" in refused.json()["error"]["message"]
     beside = [{"role": "user", "content": [video, picture(), {"type": "text", "text": "Which is it?"}]}]
     assert chat(http, messages=beside).status_code == 400
     assert (

@@ -42,6 +42,12 @@ def test_pieces_are_the_whole_answer(http: httpx.Client) -> None:
     assert lines[-1]["eval_count"] == whole["eval_count"]
 
 
+@pytest.mark.parametrize("form", ["json", {"type": "object", "required": ["a"], "properties": {"a": {"const": 1}}}])
+def test_an_answer_is_json_where_that_is_asked_for(http: httpx.Client, form: object) -> None:
+    found = json.loads(chat(http, stream=False, format=form, options={"num_predict": 40}).json()["message"]["content"])
+    assert isinstance(found, dict) and (form == "json" or found["a"] == 1)
+
+
 def test_the_model_is_listed(http: httpx.Client) -> None:
     assert [model["name"] for model in http.get("/api/tags").json()["models"]] == ["pocket"]
     assert http.get("/api/version").json()["version"]
@@ -51,7 +57,8 @@ def test_the_model_is_listed(http: httpx.Client) -> None:
     "asked, word",
     [
         ({"options": {"mirostat": 1}}, "mirostat"),
-        ({"format": "json"}, "format"),
+        ({"format": "xml"}, "format"),
+        ({"format": {"type": "odd"}}, "odd"),
         ({"tools": [{}]}, "tools"),
         ({"messages": [{**QUESTION, "images": ["not base64"]}]}, "base64"),
         ({"messages": [{**QUESTION, "images": ["/9j/broken"]}]}, "messages[0]"),
