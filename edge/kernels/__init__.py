@@ -22,6 +22,7 @@ KERNELS = {
     "reference": "edge.kernels.reference:Reference",
     "cpu": "edge.kernels.cpu:Cpu",
     "cpu-copy": "edge.kernels.cpu_copy:CpuCopy",
+    "cpu-arm": "edge.kernels.cpu_arm:CpuArm",
     "cpu-jit": "edge.kernels.cpu_jit:CpuJit",
     "cuda": "edge.kernels.cuda:Cuda",
 }

@@ -28,6 +28,7 @@ from edge.kernels.workspace import workspace
 from quantize.quantized_weight import QuantizedWeight
 from quantize.variant import Variant
 
+WHOLE_ROWS = Variant(8, None)  # what the int8 product takes, on every processor
 WHOLE = 1 << 25  # numbers of a matrix that are unpacked for one product: the largest of the 2B shape's layers, fused
 PIECE = 1 << 20  # numbers that are unpacked at a time, so that they stay in the cache from step to step
 MOST_PACKED = 64  # rows that are multiplied with packed numbers
@@ -49,13 +50,13 @@ class Cpu:
             return f"is fast in bfloat16 alone, not in {str(dtype).removeprefix('torch.')}."
         if shape[1] % INT4_GROUPS[-1]:
             return f"takes widths that {INT4_GROUPS[-1]} divides, not {shape[1]}."
-        if _rows_together() is None:
-            return "needs AVX2 or AVX-512, which this processor does not have."
+        if variant != WHOLE_ROWS and _rows_together() is None:
+            return "packs four bits for AVX2 or AVX-512, which this processor does not have."
         return None
 
     @staticmethod
     def prepare(weight: QuantizedWeight, dtype: torch.dtype) -> PackedWeight:
-        return Int8Weight(weight) if weight.variant == Variant(8, None) else Int4Weight(weight)
+        return Int8Weight(weight) if weight.variant == WHOLE_ROWS else Int4Weight(weight)
 
 
 class PackedWeight(ABC):
