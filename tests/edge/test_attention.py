@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from edge.attention import LONG, full_attention
+
+
+@pytest.fixture(autouse=True, scope="module")
+def multiplied() -> Iterator[None]:
+    """Also where a processor has nothing for bfloat16, the way of those that have is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+        yield
 
 
 def make(groups: int, heads: int, n: int, dim: int, seed: int = 0, size: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
@@ -41,6 +51,12 @@ def test_it_is_the_definition_and_nobody_depends_on_a_neighbour(
 @pytest.mark.parametrize("n, dtype", [(LONG - 1, torch.bfloat16), (LONG, torch.float32)])
 def test_elsewhere_it_is_pytorchs_own(n: int, dtype: torch.dtype) -> None:
     q, k, v = (x.to(dtype) for x in make(2, 2, n, 16))
+    assert torch.equal(full_attention(q, k, v), F.scaled_dot_product_attention(q, k, v))
+
+
+def test_without_bfloat16_products_it_is_pytorchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    q, k, v = make(1, 2, LONG + 3, 16)
     assert torch.equal(full_attention(q, k, v), F.scaled_dot_product_attention(q, k, v))
 
 
