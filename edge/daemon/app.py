@@ -16,6 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from edge.daemon.chat import chat_routes
+from edge.daemon.dashscope import PATH as DASHSCOPE
+from edge.daemon.dashscope import dashscope_routes
 from edge.daemon.guard import COOKIE, Guard, Rules, TooLarge, same
 from edge.daemon.health import health_routes
 from edge.daemon.ollama import ollama_routes
@@ -76,6 +78,7 @@ def create_app(
     app = FastAPI(title="qwen2vl-edge", description="Qwen2-VL watches live video.", docs_url=None, redoc_url=None)
     app.include_router(chat_routes(service, access))
     app.include_router(ollama_routes(service, access))
+    app.include_router(dashscope_routes(service, access))
     app.include_router(stream_routes(service))
     app.include_router(health_routes(service))
 
@@ -105,7 +108,7 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(TooLarge, _too_large)
-    return Guard(app, rules, asking=("/v1/chat/completions", "/api/chat"))
+    return Guard(app, rules, asking=("/v1/chat/completions", "/api/chat", DASHSCOPE))
 
 
 async def _told(request: Request, error: Exception) -> JSONResponse:
