@@ -43,10 +43,12 @@ class Scheduler:
         *,
         on_open: Callable[[Session], object] = lambda session: None,  # in the thread of `run`: it takes questions now
         on_end: Callable[[Session], None] = report,  # there too, once the session is closed
+        on_turn: Callable[[], object] = lambda: None,  # there too, over and over: whatever happens, it goes on
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_open = on_open
         self._on_end = on_end
+        self._on_turn = on_turn
         self._clock = clock
         self._wakeup = Wakeup()
         self._lock = threading.Lock()  # of the two below
@@ -72,6 +74,10 @@ class Scheduler:
         session.stop()
         self._wakeup.set()
 
+    def wake(self) -> None:
+        """Has it take a turn, though there may be nothing to do."""
+        self._wakeup.set()
+
     def stop(self) -> None:
         """Ends all sessions soon, from any thread or signal handler: takes no lock."""
         self._stop_asked = True
@@ -86,6 +92,7 @@ class Scheduler:
         """
         try:
             while not self._stop_asked and (forever or self._has_sessions()):
+                self._on_turn()
                 self._open_new()
                 answered = self._answer_questions()
                 if not self._step_most_overdue() and not answered:

@@ -189,13 +189,16 @@ def _serve(service: Service, settings: _Reloading) -> None:
 
     from edge.daemon.app import create_app
     from edge.daemon.guard import Rules
+    from edge.daemon.supervisor import Supervisor
 
     its = settings.config.server
+    supervisor = Supervisor(os.environ, service.advances)
     rules = Rules(its.token, its.read_token, frozenset(its.allow_hosts))
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             """Listeners end first: nobody waits for a stream of events to end by itself."""
+            supervisor.ending()
             service.end_listeners()
             super().handle_exit(sig, frame)
 
@@ -205,6 +208,7 @@ def _serve(service: Service, settings: _Reloading) -> None:
                 at = self.servers[0].sockets[0].getsockname()
                 said = f"watching {len(service.names())} cameras; open http://{at[0]}:{at[1]}/"
                 notes.print(printable(said), markup=False, soft_wrap=True)
+                supervisor.ready()
 
     config = uvicorn.Config(
         create_app(service, rules, reload=lambda: settings.reload(service)), host=its.host, port=its.port,

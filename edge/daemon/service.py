@@ -61,7 +61,8 @@ class Service:
         self._lock = threading.RLock()
         self._streams: dict[str, Stream] = {}
         self._is_over = False
-        self._scheduler = Scheduler(on_end=self._ended)
+        self.turned = threading.Event()  # by the engine's thread, since `advances` was asked
+        self._scheduler = Scheduler(on_end=self._ended, on_turn=self.turned.set)
         self._thread = threading.Thread(target=self._run, name="edge.engine", daemon=True)
         self._thread.start()
 
@@ -142,6 +143,13 @@ class Service:
     def is_alive(self) -> bool:
         """Whether the engine's thread is there."""
         return self._thread.is_alive() and self.defect is None
+
+    def advances(self) -> bool:
+        """Whether the engine's thread has taken a turn since this was asked last; it is woken to take the next one."""
+        has_turned = self.turned.is_set()
+        self.turned.clear()
+        self._scheduler.wake()
+        return has_turned and self.is_alive
 
     def end_listeners(self) -> None:
         """Who follows events or pictures comes to an end; for signal handlers, too."""
