@@ -67,6 +67,7 @@ def watch(
     seconds: float | None = None,
     window: int | None = None,
     every: float = 0.0,
+    max_age: float | None = None,
     crop: str | Sequence[float] | None = None,
     max_pixels: int = 200_704,
     changes: bool = False,
@@ -92,6 +93,7 @@ def watch(
             are taken further apart (`fixed_fps`: whole groups are dropped instead).
         seconds: how far every answer looks back, at least; or `window`, in groups at most (8 by default).
         every: seconds of video between answers; 0: as often as possible.
+        max_age: seconds; an answer that is older when it comes has `stale`, and better moves no robot.
         crop: the part that is looked at, "x,y,width,height" or four numbers, in pixels or fractions.
         max_pixels: of a frame, at most, for the model.
         changes: only answers that differ from the last one.
@@ -134,7 +136,8 @@ def watch(
         source, model,
         describe=describe, ask=ask, ground=ground, tasks=tasks,
         seconds=seconds, window=window, crop=crop, on_event=on_event, sinks=sinks, load=loaded,
-        fps=fps, every=every, max_pixels=max_pixels, only_changes=changes, fixed_fps=fixed_fps, duration=duration,
+        fps=fps, every=every, max_age=max_age, max_pixels=max_pixels, only_changes=changes,
+        fixed_fps=fixed_fps, duration=duration,
     )  # fmt: skip
 
 

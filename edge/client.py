@@ -67,7 +67,7 @@ class Client:
         return found
 
     def add(self, name: str, source: str, **options: Any) -> None:
-        """Has a camera watched: `describe`, `ask=[...]`, `ground=[...]`, `fps`, `seconds`, `every`."""
+        """Has a camera watched: `describe`, `ask=[...]`, `ground=[...]`, `fps`, `seconds`, `every`, `max_age`."""
         _json(self._http.post("/v1/streams", json={"name": name, "source": source, **options}))
 
     def remove(self, name: str) -> None:

@@ -5,6 +5,7 @@ Declares the small Engine that takes. Knows no camera and no thread, and not whe
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -89,7 +90,9 @@ class Asker:
         clock: Callable[[], float],
         wall_clock: Callable[[], float],  # seconds since 1970
         crop: Crop = WHOLE,  # what the groups show of their pictures
+        max_age: float | None = None,  # seconds; an event that is older is marked
     ) -> None:
+        self._max_age = math.inf if max_age is None else max_age
         self.num_events = 0
         self.ages: deque[float] = deque(maxlen=AGES_KEPT)  # of the newest events, in seconds
         self.is_unanswered = False  # something was seen since the newest answer
@@ -166,6 +169,7 @@ class Asker:
     def _event(self, task: Task, window: Window, reply: Reply, seq: int) -> Event:
         finding = task.parse(reply.text, reply.probabilities if task.choices else {}, self._looked_at)
         assert self._picture is not None
+        age = self._clock() - window.captured
         boxes = self._crop.in_whole(finding.boxes, *self._picture.shape[:2])
         return Event(
             stream=self._stream,
@@ -175,7 +179,7 @@ class Asker:
             start=window.start,
             end=window.end,
             clock=window.clock,
-            age=self._clock() - window.captured,
+            age=age,
             text=finding.text,
             finish=reply.finish,
             boxes=boxes,
@@ -191,4 +195,5 @@ class Asker:
             spacing=window.spacing,
             question=task.prompt(),
             accepted=reply.accepted,
+            stale=age > self._max_age,
         )

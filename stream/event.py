@@ -65,6 +65,7 @@ class Event:
     seconds: float = 0.0  # of video that the window covers: `span` and as long as the newest sample stands
     spacing: float = 0.0  # seconds between two frames of the window
     question: str = ""  # in the words that were put to the model
+    stale: bool = False  # older, when it was published, than whoever watches wants answers to be
     accepted: int = 0  # tokens of the answer that the task's last answer foretold, which took no pass of their own
 
     def to_dict(self) -> dict[str, Any]:

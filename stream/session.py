@@ -73,6 +73,7 @@ class Session:
         crop: Crop = WHOLE,  # the part of each picture that the model sees; boxes are of the whole picture all the same
         pace: Pace | None = None,  # of a live source: takes frames further apart where the engine is slower than `fps`
         only_changes: bool = False,  # the sinks hear only what differs from what they heard before (changes.py)
+        max_age: float | None = None,  # seconds; an answer that is older when it comes is marked as stale
         on_text: Callable[[Task, str], None] = no_text,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -95,6 +96,7 @@ class Session:
             clock=clock,
             crop=crop,
             wall_clock=wall_clock,
+            max_age=max_age,
         )
         self._changes = Changes() if only_changes else None
         self._num_unchanged = 0

@@ -43,6 +43,9 @@ def serve(
     fps: Fps = 2.0,
     seconds: Annotated[float | None, typer.Option(help="how far every answer looks back, at least")] = None,
     every: Annotated[float, typer.Option(help="seconds of video between answers; 0: as often as possible")] = 0.0,
+    max_age: Annotated[
+        float | None, typer.Option(min=0.001, help="seconds; an older answer is marked as stale")
+    ] = None,
     host: Annotated[str, typer.Option(help="address to listen at; all but this machine's own need a token")] = LOOPBACK,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one")] = 8765,
     allow_host: Annotated[
@@ -89,6 +92,7 @@ def serve(
         addresses = [camera.address for camera in cameras]
         name = "pocket" if demo and model is None else chosen(model, addresses, [*(ask or ()), *labels])
         asked = dict(describe=describe, ask=ask or (), ground=labels, fps=fps, seconds=seconds, every=every)
+        asked["max_age"] = max_age
         settings = config_of(
             {
                 "model": {"name": name, "device": device, "dtype": dtype, "runner": runner, "threads": threads},

@@ -75,6 +75,9 @@ def watch(
     ask: Annotated[list[str] | None, typer.Option(help="a yes/no question; may be given several times")] = None,
     task: Annotated[list[str] | None, typer.Option(help='a task of your own: "your.package:YourTask"')] = None,
     every: Annotated[float, typer.Option(help="seconds of video between answers; 0: as often as possible")] = 0.0,
+    max_age: Annotated[
+        float | None, typer.Option(min=0, help="seconds; an answer that is older when it comes is marked as stale")
+    ] = None,
     crop: Annotated[
         list[str] | None,
         typer.Option(
@@ -157,6 +160,7 @@ def watch(
             window=choose_window(window, seconds, fps),
             max_pixels=max_pixels,
             every=every,
+            max_age=max_age,
             duration=duration,
             fixed_fps=fixed_fps,
             only_changes=changes,

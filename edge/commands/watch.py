@@ -36,13 +36,14 @@ class WatchOptions:
     crop: Crop = WHOLE  # the part of the picture that is looked at
     fixed_fps: bool = False  # a live camera's, though the engine be slower: then whole groups are dropped
     only_changes: bool = False  # sinks hear only answers that differ from the last they heard
+    max_age: float | None = None  # seconds; an answer that is older when it comes is marked as stale
 
     def __post_init__(self) -> None:
         if not 0 < self.fps < math.inf:
             raise ValueError(f"fps is {self.fps}: it must be above 0.")
         if self.window < 1:
             raise ValueError(f"window is {self.window}: a window holds at least one group.")
-        for name, seconds in (("every", self.every), ("duration", self.duration)):
+        for name, seconds in (("every", self.every), ("duration", self.duration), ("max_age", self.max_age)):
             if seconds is not None and not seconds >= 0:
                 raise ValueError(f"{name} is {seconds} seconds: times are never negative.")
 
@@ -126,4 +127,5 @@ def make_session(
         crop=options.crop,
         pace=None if options.fixed_fps else Pace(options.fps),
         only_changes=options.only_changes,
+        max_age=options.max_age,
     )

@@ -84,6 +84,7 @@ class Asked(Keys):
     fps: float = Field(default=2.0, gt=0, le=30, description="frames looked at per second of video")
     seconds: Seconds | None = Field(default=None, gt=0, description="how far every answer looks back, at least")
     every: Seconds = Field(default=0.0, description="time between two answers; 0: as often as possible")
+    max_age: Seconds | None = Field(default=None, gt=0, description="an answer that is older is marked as stale")
 
 
 class Camera(Asked):

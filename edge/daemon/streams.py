@@ -35,6 +35,7 @@ class NewStream(BaseModel):
     fps: float = Field(default=2.0, gt=0, le=30)
     seconds: float | None = Field(default=None, gt=0, le=600)
     every: float = Field(default=0.0, ge=0)
+    max_age: float | None = Field(default=None, gt=0, description="seconds; an older answer is marked as stale")
 
 
 class Question(BaseModel):

@@ -40,6 +40,7 @@ def wanted(
     fps: float = 2.0,
     seconds: float | None = None,
     every: float = 0.0,
+    max_age: float | None = None,
     is_trusted: bool = True,
 ) -> Wanted:
     """
@@ -65,5 +66,5 @@ def wanted(
         return make_tasks(describe, ",".join(ground) or None, ask)
 
     tasks()  # refuses what is no question before anything is opened
-    options = WatchOptions(fps=fps, window=choose_window(None, seconds, fps), every=every)
+    options = WatchOptions(fps=fps, window=choose_window(None, seconds, fps), every=every, max_age=max_age)
     return Wanted(redact(source), open_source, tasks, options, pushed=pushed)

@@ -71,6 +71,7 @@ KINDS = {
     "string": str,
     "number": float,
     "integer": int,
+    "boolean": bool,
     "string or null": str | None,
     "number or null": float | None,
     "two integers": list,

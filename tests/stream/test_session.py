@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.errors import BadPicture, ConnectionFailed
-from stream.event import rfc3339
+from stream.event import Event, rfc3339
 from stream.frame import Frame, LazyPicture
 from stream.ledger import FramesUnaccounted
 from stream.sampler import FrameSampler
@@ -87,6 +87,15 @@ def test_a_file_loses_nothing_and_is_answered_at_every_group():
     assert summary.dropped == {"between_samples": 10}
     assert (summary.groups, summary.events, summary.ended) == (5, 5, "end of file")
     assert [event.groups for event in stage.sink.events] == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 4)]
+
+
+@pytest.mark.parametrize("max_age, stale", [(None, False), (98.4, True), (98.5, False), (0.0, True)])
+def test_an_answer_that_is_older_than_wanted_is_stale(max_age, stale):
+    stage = Stage(FakeSource(frames(4, 2.0)), max_age=max_age, clock=itertools.count(100.0, 0.0).__next__)
+    stage.run()
+    event = stage.sink.events[-1]
+    assert (event.age, event.stale) == (98.5, stale)
+    assert Event.from_dict(event.to_dict()).stale is stale
 
 
 def test_an_event_says_everything_about_its_answer():
