@@ -73,6 +73,13 @@ class Client:
     def remove(self, name: str) -> None:
         _json(self._http.delete(f"/v1/streams/{name}"))
 
+    def pause(self, name: str) -> None:
+        """The camera is told goodbye, and keeps its name."""
+        _json(self._http.post(f"/v1/streams/{name}/pause"))
+
+    def resume(self, name: str) -> None:
+        _json(self._http.post(f"/v1/streams/{name}/resume"))
+
     def ask(self, name: str, question: str, *, yes_or_no: bool = False) -> Event:
         """About what the camera shows now."""
         return Event.from_dict(_json(self._http.post(f"/v1/streams/{name}/ask", json=_asked(question, yes_or_no))))

@@ -47,6 +47,7 @@ class Stream:
     error: str = ""  # what ended it last
     retry: threading.Timer | None = None
     since: float = 0.0  # on the monotonic clock: the session's beginning
+    is_paused: bool = False  # nobody looks, and nobody tries
 
 
 class Service:
@@ -88,13 +89,40 @@ class Service:
         if session is not None:
             self._scheduler.remove(session)
 
+    def change(self, name: str, wanted: Wanted) -> None:
+        """Watches it anew, in this way. Raises NoSuchStream, and what `add` raises: then it is watched no more."""
+        self.remove(name)
+        self.add(name, wanted)
+
+    def pause(self, name: str) -> None:
+        """The camera is told goodbye, and keeps its name. Idempotent; raises NoSuchStream."""
+        with self._lock:
+            stream = self._find(name)
+            stream.is_paused, stream.error = True, "it is paused."
+            if stream.retry is not None:
+                stream.retry.cancel()
+            session, stream.session = stream.session, None
+        if session is not None:
+            self._scheduler.remove(session)
+
+    def resume(self, name: str) -> None:
+        """Watches it again. Idempotent; raises NoSuchStream, and what opening the source raises."""
+        with self._lock:
+            stream = self._find(name)
+            if not stream.is_paused:
+                return
+            stream.judged = Judged(len(stream.wanted.make_tasks()))
+            self._begin(stream)
+            stream.is_paused, stream.failures, stream.error = False, 0, ""
+
     def ask(self, name: str, question: str | Task) -> Future[Event]:
         """About what the camera shows now, between two steps. Raises NoSuchStream; the future fails as a session's."""
         with self._lock:
             stream = self._find(name)
             session = stream.session
         if session is None:
-            raise NoSuchStream(f"{name} is not watched at the moment: {stream.error} It is tried again.")
+            ends = "Resume it first." if stream.is_paused else "It is tried again."
+            raise NoSuchStream(f"{name} is not watched at the moment: {stream.error} {ends}")
         return session.ask(question)
 
     def push(self, name: str, encoded: bytes) -> None:
@@ -122,7 +150,7 @@ class Service:
         newest = self.hub.newest(name)
         said: dict[str, Any] = {
             "name": name, "source": stream.wanted.address,
-            "state": "waiting" if summary is None else "watching",
+            "state": "paused" if stream.is_paused else "waiting" if summary is None else "watching",
             "error": stream.error or (summary.error if summary is not None else None),
             "failures": stream.failures,
             "answer_age": None if newest is None else round(self._age(newest), 3),
@@ -131,9 +159,11 @@ class Service:
         return said | {"counts": None if summary is None else _counts(summary)}
 
     def is_fresh(self, name: str) -> bool:
-        """Whether its answers advance, or it has only begun."""
+        """Whether its answers advance, or it has only begun, or nobody wants any."""
         with self._lock:
             stream = self._find(name)
+            if stream.is_paused:
+                return True
         newest = self.hub.newest(name)
         if newest is None:
             return stream.session is not None and time.monotonic() - stream.since < FRESH
@@ -201,7 +231,7 @@ class Service:
 
     def _retry(self, stream: Stream) -> None:
         with self._lock:
-            if self._is_over or self._streams.get(stream.name) is not stream:
+            if self._is_over or stream.is_paused or self._streams.get(stream.name) is not stream:
                 return
             stream.judged = Judged(len(stream.wanted.make_tasks()))
             try:

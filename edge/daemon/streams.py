@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edge.daemon.hub import Missed
 from edge.daemon.service import Service
-from edge.daemon.wanted import wanted
+from edge.daemon.wanted import Wanted, wanted
 from stream.event import Event
 from stream.tasks import Task
 from stream.tasks.ask import Ask
@@ -22,12 +22,11 @@ BOUNDARY = "frame"
 NO_STORE = {"cache-control": "no-store"}
 
 
-class NewStream(BaseModel):
+class Asked(BaseModel):
     """What `edge watch` takes, by the same names."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(pattern=NAME)
     source: str = Field(min_length=1, max_length=2000, description="rtsp://..., http(s)://..., push:")
     describe: str | None = Field(default=None, max_length=4000)
     ask: list[str] = Field(default_factory=list, max_length=16)
@@ -38,11 +37,19 @@ class NewStream(BaseModel):
     max_age: float | None = Field(default=None, gt=0, description="seconds; an older answer is marked as stale")
 
 
+class NewStream(Asked):
+    name: str = Field(pattern=NAME)
+
+
 class Question(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     question: str = Field(min_length=1, max_length=4000)
     yes_or_no: bool = False
+
+
+def _wanted(asked: Asked) -> Wanted:
+    return wanted(asked.source, **asked.model_dump(exclude={"name", "source"}), is_trusted=False)
 
 
 def stream_routes(service: Service) -> APIRouter:
@@ -55,11 +62,28 @@ def stream_routes(service: Service) -> APIRouter:
     @routes.post("/streams", status_code=201)
     def add(new: NewStream) -> dict[str, Any]:
         """Watches a camera from now on. Files of this machine cannot be named here."""
-        service.add(new.name, wanted(new.source, **new.model_dump(exclude={"name", "source"}), is_trusted=False))
+        service.add(new.name, _wanted(new))
         return service.status(new.name)
 
     @routes.get("/streams/{name}")
     def status(name: str) -> dict[str, Any]:
+        return service.status(name)
+
+    @routes.put("/streams/{name}")
+    def change(name: str, asked: Asked) -> dict[str, Any]:
+        """Watches it anew, in this way: what is left away is as if it had never been said."""
+        service.change(name, _wanted(asked))
+        return service.status(name)
+
+    @routes.post("/streams/{name}/pause")
+    def pause(name: str) -> dict[str, Any]:
+        """The camera is told goodbye, and keeps its name."""
+        service.pause(name)
+        return service.status(name)
+
+    @routes.post("/streams/{name}/resume")
+    def resume(name: str) -> dict[str, Any]:
+        service.resume(name)
         return service.status(name)
 
     @routes.delete("/streams/{name}", status_code=204)

@@ -178,6 +178,13 @@ def test_cameras_are_added_listed_and_removed(http: httpx.Client) -> None:
     assert http.post("/v1/streams", json=new).status_code == 201
     assert http.post("/v1/streams", json=new).status_code == 409
     assert {stream["name"] for stream in http.get("/v1/streams").json()} == {"front", "back"}
+    assert http.post("/v1/streams/back/pause").json()["state"] == "paused"
+    assert http.post("/v1/streams/back/resume").json()["state"] == "watching"
+    changed = http.put("/v1/streams/back", json={"source": "synthetic://?live=1&seed=5", "ask": ["Is it red?"]})
+    assert changed.json()["source"] == "synthetic://?live=1&seed=5"
+    assert http.put("/v1/streams/back", json={"source": "file:///etc/passwd"}).status_code == 403
+    assert http.get("/v1/streams/back").json()["source"] == "synthetic://?live=1&seed=5"
+    assert http.put("/v1/streams/nobody", json={"source": "synthetic://?live=1"}).status_code == 404
     assert http.delete("/v1/streams/back").status_code == 204
     assert http.delete("/v1/streams/back").status_code == 404
     for wrong in (

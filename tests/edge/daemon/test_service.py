@@ -43,7 +43,14 @@ def test_a_camera_that_fails_is_opened_again_and_its_answers_go_on(own: Service)
 def test_names_are_taken_once_and_unknown_ones_are_told_what_there_is(service: Service) -> None:
     with pytest.raises(NameTaken, match="front"):
         service.add("front", wanted("synthetic://?live=1"))
-    for ask in (service.status, service.remove, service.judged, lambda name: service.ask(name, "Who?")):
+    for ask in (
+        service.status,
+        service.remove,
+        service.judged,
+        service.pause,
+        service.resume,
+        lambda name: service.ask(name, "Who?"),
+    ):
         with pytest.raises(NoSuchStream, match=r"nobody.*front"):
             ask("nobody")
 
@@ -53,6 +60,50 @@ def test_a_removed_camera_is_gone_and_its_name_free(own: Service) -> None:
         own.add("door", wanted("synthetic://?live=1&seed=3"))
         own.remove("door")
     assert own.names() == []
+
+
+def test_a_paused_camera_is_let_go_not_tried_and_watched_again(own: Service) -> None:
+    opened, answered = [0], threading.Event()
+
+    def open_source() -> Source:
+        opened[0] += 1
+        return FakeSource([frame(0.0), frame(0.5), threading.Event()], live=True)
+
+    own.hub._wakers.add(answered.set)
+    own.add("door", Wanted("rtsp://10.0.0.7", open_source, lambda: [Describe("Describe the video.")]))
+    assert answered.wait(20)
+    for _ in range(2):
+        own.pause("door")
+    status = own.status("door")
+    assert (status["state"], status["counts"], own.is_fresh("door")) == ("paused", None, True)
+    with pytest.raises(NoSuchStream, match=r"paused.*Resume"):
+        own.ask("door", "Who is there?")
+    answered.clear()
+    for _ in range(2):
+        own.resume("door")
+    assert answered.wait(20) and opened[0] == 2
+    assert own.status("door")["state"] == "watching"
+
+
+def test_a_camera_that_waits_to_be_tried_is_not_tried_while_it_is_paused(model: edge.Model) -> None:
+    tries, failed = [0], threading.Semaphore(0)
+
+    def open_source() -> Source:
+        tries[0] += 1
+        failed.release()
+        return FakeSource([AuthenticationFailed("the server wants another password.")], live=True)
+
+    service = Service(model, retries=(3600.0,))
+    try:
+        service.add("door", Wanted("rtsp://10.0.0.7", open_source, lambda: [Describe("Describe the video.")]))
+        assert failed.acquire(timeout=20)
+        service.pause("door")
+        service._retry(service._streams["door"])  # as a timer would that had begun already
+        assert tries[0] == 1
+        service.resume("door")
+        assert failed.acquire(timeout=20)
+    finally:
+        service.close()
 
 
 def test_what_was_asked_for_is_checked_before_anything_is_opened(own: Service) -> None:
