@@ -233,6 +233,8 @@ class Service:
         with self._lock:
             if self._is_over or stream.is_paused or self._streams.get(stream.name) is not stream:
                 return
+            if not self.is_alive:  # nobody would watch it; `/healthz` says so
+                return
             stream.judged = Judged(len(stream.wanted.make_tasks()))
             try:
                 self._begin(stream)
