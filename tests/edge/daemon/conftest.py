@@ -19,12 +19,12 @@ from edge.daemon.wanted import wanted
 CAMERA = "synthetic://?seed=3&live=1"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def model() -> edge.Model:
     return edge.load("pocket", device="cpu")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def service(model: edge.Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     store = EventStore(tmp_path_factory.mktemp("store") / "events.sqlite")
     service = Service(model, store=store, retries=(0.05,))
@@ -58,7 +58,7 @@ class Daemon:
         self._thread.join(10)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def daemon(service: Service) -> Iterator[Daemon]:
     daemon = Daemon(service)
     yield daemon
@@ -71,7 +71,7 @@ def http(daemon: Daemon) -> Iterator[httpx.Client]:
         yield http
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def answered(service: Service) -> Service:
     """Once the camera has been spoken of."""
     heard = threading.Event()
