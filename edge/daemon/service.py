@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -41,7 +41,7 @@ class Stream:
 
     name: str
     wanted: Wanted
-    judged: Judged
+    judged: Judged = field(init=False)  # this session's
     session: Session | None = None
     failures: int = 0  # one after the other
     error: str = ""  # what ended it last
@@ -74,7 +74,7 @@ class Service:
         with self._lock:
             if name in self._streams:
                 raise NameTaken(f"a stream is called {name!r} already. Remove it first, or choose another name.")
-            stream = Stream(name, wanted, Judged(len(wanted.make_tasks())))
+            stream = Stream(name, wanted)
             self._begin(stream)
             self._streams[name] = stream
 
@@ -90,9 +90,15 @@ class Service:
             self._scheduler.remove(session)
 
     def change(self, name: str, wanted: Wanted) -> None:
-        """Watches it anew, in this way. Raises NoSuchStream, and what `add` raises: then it is watched no more."""
+        """Watches it anew, in this way. Raises NoSuchStream, and what `add` raises: then it is watched as before."""
+        with self._lock:
+            before = self._find(name).wanted
         self.remove(name)
-        self.add(name, wanted)
+        try:
+            self.add(name, wanted)
+        except Exception:
+            self.add(name, before)
+            raise
 
     def pause(self, name: str) -> None:
         """The camera is told goodbye, and keeps its name. Idempotent; raises NoSuchStream."""
@@ -111,7 +117,6 @@ class Service:
             stream = self._find(name)
             if not stream.is_paused:
                 return
-            stream.judged = Judged(len(stream.wanted.make_tasks()))
             self._begin(stream)
             stream.is_paused, stream.failures, stream.error = False, 0, ""
 
@@ -201,6 +206,7 @@ class Service:
     # Within
 
     def _begin(self, stream: Stream) -> None:
+        stream.judged = Judged(len(stream.wanted.make_tasks()))
         source = stream.wanted.open_source()
         kept = [] if self.store is None else [Stored(self.store)]
         sinks: list[Sink] = [*kept, self.hub, stream.judged, *stream.wanted.make_sinks()]
@@ -235,7 +241,6 @@ class Service:
                 return
             if not self.is_alive:  # nobody would watch it; `/healthz` says so
                 return
-            stream.judged = Judged(len(stream.wanted.make_tasks()))
             try:
                 self._begin(stream)
             except Exception as error:

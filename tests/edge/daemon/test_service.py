@@ -85,6 +85,17 @@ def test_a_paused_camera_is_let_go_not_tried_and_watched_again(own: Service) -> 
     assert own.status("door")["state"] == "watching"
 
 
+def test_a_change_that_cannot_be_changes_nothing(own: Service) -> None:
+    def refuse() -> Source:
+        raise AuthenticationFailed("no.")
+
+    own.add("door", wanted("synthetic://?live=1&seed=3"))
+    with pytest.raises(AuthenticationFailed):
+        own.change("door", Wanted("rtsp://10.0.0.7", refuse, lambda: [Describe("Describe the video.")]))
+    assert own.status("door")["source"] == "synthetic://?live=1&seed=3"
+    assert own.status("door")["state"] == "watching"
+
+
 def test_a_camera_that_waits_to_be_tried_is_not_tried_while_it_is_paused(model: edge.Model) -> None:
     tries, failed = [0], threading.Semaphore(0)
 
