@@ -23,7 +23,7 @@ from edge.runners import Prediction
 SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 ENDING = '}]",:0[{'  # in this order they end what was begun, or begin what ends soonest
 QUOTE = '"'
-LONGEST_ENDING = 512  # tokens; a schema that needs more is not promised an end
+LONGEST_ENDING = 512  # tokens; a schema that needs more is refused
 
 
 class JsonForm:
@@ -34,11 +34,15 @@ class JsonForm:
     ) -> None:
         self._vocabulary = _vocabulary(tokenizer, stop_tokens)
         self._matcher = self._vocabulary.matcher(schema)
-        self._ending = self._vocabulary.ending(self._matcher)
-        self._is_ending = False
-        if self._ending is not None and len(self._ending) > sampling.max_tokens:
+        ending = self._vocabulary.ending(self._matcher)
+        if ending is None:
             raise BadSchema(
-                f"the shortest answer that the schema allows takes some {len(self._ending)} tokens, and max_tokens is "
+                f"no answer of at most {LONGEST_ENDING} tokens was found that the schema allows. Ask for less in it."
+            )
+        self._ending, self._is_ending = ending, False
+        if len(ending) > sampling.max_tokens:
+            raise BadSchema(
+                f"the shortest answer that the schema allows takes some {len(ending)} tokens, and max_tokens is "
                 f"{sampling.max_tokens}. Ask for fewer properties, or allow more tokens."
             )
 
@@ -51,7 +55,7 @@ class JsonForm:
             after = self._matcher.deep_copy()
             after.consume_token(token)
             ending = self._ending_after(token, after)
-            if self._ending is None or (ending is not None and len(ending) < room):
+            if ending is not None and len(ending) < room:
                 self._matcher, self._ending = after, ending
                 return token
             self._is_ending = True
@@ -62,16 +66,15 @@ class JsonForm:
 
     def _ending_after(self, token: int, after: Any) -> list[int] | None:
         """Mostly what was known before, less the token where it began with that: in the middle of a string, say."""
-        known = self._ending or []
-        known = known[1:] if known[:1] == [token] else known
+        known = self._ending[1:] if self._ending[:1] == [token] else self._ending
         there = after.deep_copy()
         if there.try_consume_tokens(known) == len(known) and there.is_accepting():
             return known
         return self._vocabulary.ending(after)
 
     def close(self) -> bool:
-        self._is_ending = self._ending is not None
-        return self._is_ending
+        self._is_ending = True
+        return True
 
     def _fitting(self, token: int, prediction: Prediction) -> int:
         allowed = self._vocabulary.allowed(self._matcher)

@@ -3,7 +3,7 @@
 Rows come as integers of sixteen bits (fixed_point.py), in two bytes; a matrix's numbers are bytes from 0 on. So a
 product is one of bytes, of which the processor takes 32 at a time: with VNNI in one instruction, without it in three.
 Sums of integers have no rounding and no order; only a group's total becomes a float32, and is scaled. (64 at a time,
-with AVX-512, took longer on a Cascade Lake: it has fewer places for such instructions, and runs slower meanwhile.)
+with AVX-512, took half as long again on a Cascade Lake.)
 
 What the numbers are counted from (8, or 128) is left out of the products, and taken off each group's total: the sum of
 the row's own numbers times that.

@@ -134,6 +134,7 @@ def test_what_repeats_itself_is_ended_and_is_whole(tokenizer: Tokenizer) -> None
         ({"type": "object", "properties": {"a": object()}}, "no JSON schema"),
         ({"$ref": "https://example.org/schema.json"}, "cannot be followed"),
         ({"type": "string", "pattern": "("}, "cannot be followed"),
+        ({"type": "string", "minLength": 5000}, "no answer of at most 512 tokens"),
     ],
 )
 def test_what_is_no_schema_is_refused(tokenizer: Tokenizer, schema: dict[str, Any], said: str) -> None:
