@@ -75,9 +75,10 @@ class Engine:
         sampling = sampling or Sampling()
         layout, cell = self.runner.facts.family.layout, self.runner.facts.cell
         beginnings = first_tokens(self.tokenizer, choices)  # which fails before anything is computed
-        form = self._form(schema, sampling)  # likewise
         parts = lay_out(self.tokenizer, layout, conversation.messages)
         prompt, at = chunks(parts, conversation.visuals, layout, cell, self.tokenizer)
+        room = min(sampling.max_tokens, max(1, self.runner.facts.max_positions - at))
+        form = self._form(schema, room)  # likewise
         cache = self._take()
         try:
             prediction, reused = cache.read(prompt, at, sampling.max_tokens)
@@ -97,9 +98,9 @@ class Engine:
             ended=lambda: self._give_back(cache),
         )
 
-    def _form(self, schema: Mapping[str, Any] | None, sampling: Sampling) -> Form | None:
+    def _form(self, schema: Mapping[str, Any] | None, room: int) -> Form | None:
         if schema is not None:
-            return JsonForm(self.tokenizer, self.runner.facts.stop_tokens, schema, sampling)
+            return JsonForm(self.tokenizer, self.runner.facts.stop_tokens, schema, room)
         boxes = BoxGrammar.of(self.tokenizer)
         return None if boxes is None else BoxWriter(boxes)
 

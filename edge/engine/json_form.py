@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engine.sampling import Sampling
 from edge.engine.tokenizer import Tokenizer
 from edge.errors import BadSchema
 from edge.runners import Prediction
@@ -27,10 +26,14 @@ LONGEST_ENDING = 512  # tokens; a schema that needs more is refused
 
 
 class JsonForm:
-    """One reply's. Raises BadSchema for what is no schema, and for one that the reply has too little room for."""
+    """One reply's. Raises BadSchema for what is no schema, and for one that the reply has too little room for.
+
+    Args:
+        room: tokens that the reply has at most.
+    """
 
     def __init__(
-        self, tokenizer: Tokenizer, stop_tokens: tuple[int, ...], schema: Mapping[str, Any], sampling: Sampling
+        self, tokenizer: Tokenizer, stop_tokens: tuple[int, ...], schema: Mapping[str, Any], room: int
     ) -> None:
         self._vocabulary = _vocabulary(tokenizer, stop_tokens)
         self._matcher = self._vocabulary.matcher(schema)
@@ -39,12 +42,12 @@ class JsonForm:
             raise BadSchema(
                 f"no answer of at most {LONGEST_ENDING} tokens was found that the schema allows. Ask for less in it."
             )
-        self._ending, self._is_ending = ending, False
-        if len(ending) > sampling.max_tokens:
+        if len(ending) > room:
             raise BadSchema(
-                f"the shortest answer that the schema allows takes some {len(ending)} tokens, and max_tokens is "
-                f"{sampling.max_tokens}. Ask for fewer properties, or allow more tokens."
+                f"the shortest answer that the schema allows takes some {len(ending)} tokens, and there is room for "
+                f"{room}. Ask for fewer properties, allow more with max_tokens, or send a shorter conversation."
             )
+        self._ending, self._is_ending = ending, False
 
     def choose(self, token: int, prediction: Prediction, room: int) -> int | None:
         vocabulary = self._vocabulary

@@ -67,7 +67,7 @@ def test_a_streamed_answer_is_the_whole_one_in_pieces(http: httpx.Client) -> Non
         ({"response_format": {"type": "json_schema"}}, "response_format"),
         ({"response_format": {"type": "xml"}}, "response_format"),
         ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "odd"}}}}, "odd"),
-        ({"response_format": {"type": "json_object"}, "max_tokens": 1}, "max_tokens is 1"),
+        ({"response_format": {"type": "json_object"}, "max_tokens": 1}, "room for 1"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "user", "content": [{"type": "audio"}]}]}, "audio"),
         ({"messages": [{"role": "robot", "content": "hello"}]}, "robot"),

@@ -75,7 +75,7 @@ def tokenizer(pocket: edge.Model) -> Tokenizer:
 def reply_of(tokenizer: Tokenizer, schema: dict[str, Any], seed: int, taste: float, sampling: Sampling) -> Reply:
     wishes = Wishes(seed, taste)
     prefill = Prefill(wishes, np.zeros(1, dtype=np.int64), 0, 0, room=1000)
-    form = JsonForm(tokenizer, STOP, schema, sampling)
+    form = JsonForm(tokenizer, STOP, schema, sampling.max_tokens)
     return Reply(tokenizer, prefill, wishes.write, STOP, sampling, form=form)
 
 
@@ -106,7 +106,7 @@ def test_every_answer_is_whole_and_follows_its_schema(
     try:
         reply = reply_of(tokenizer, schema, seed, taste, sampling)
     except BadSchema as error:
-        assert room < 100 and f"max_tokens is {room}" in str(error)
+        assert room < 100 and f"room for {room}." in str(error)
         return
     check(json.loads(reply.read()), schema)
     assert reply.finish in ("stop", "length") and reply.usage.generated_tokens <= room
@@ -120,7 +120,7 @@ def test_what_repeats_itself_is_ended_and_is_whole(tokenizer: Tokenizer) -> None
             return self
 
     wishes, sampling = Nines(0, 0), Sampling(max_tokens=400)
-    form = JsonForm(tokenizer, STOP, {"type": "array", "items": {"type": "string"}}, sampling)
+    form = JsonForm(tokenizer, STOP, {"type": "array", "items": {"type": "string"}}, sampling.max_tokens)
     prefill = Prefill(wishes, np.zeros(1, dtype=np.int64), 0, 0, room=1000)
     reply = Reply(tokenizer, prefill, wishes.write, STOP, sampling, form=form)
     json.loads(reply.read())
@@ -139,14 +139,14 @@ def test_what_repeats_itself_is_ended_and_is_whole(tokenizer: Tokenizer) -> None
 )
 def test_what_is_no_schema_is_refused(tokenizer: Tokenizer, schema: dict[str, Any], said: str) -> None:
     with pytest.raises(BadSchema, match=said):
-        JsonForm(tokenizer, STOP, schema, Sampling())
+        JsonForm(tokenizer, STOP, schema, 128)
 
 
 def test_a_model_answers_in_json(pocket: edge.Model) -> None:
     question = {"role": "user", "content": "Is there a red circle?"}
     found = json.loads(pocket.chat([question], schema=PERSON, sampling=Sampling(max_tokens=90)).read())
     check(found, PERSON)
-    with pytest.raises(BadSchema, match="max_tokens is 3"):
+    with pytest.raises(BadSchema, match="room for 3"):
         pocket.chat([question], schema=PERSON, sampling=Sampling(max_tokens=3))
     with pytest.raises(BadArgument, match="schema"):
         pocket.chat([question], schema="object")  # type: ignore[arg-type]
