@@ -91,8 +91,10 @@ def serve(
         cameras = name_cameras(words) if words else []
         addresses = [camera.address for camera in cameras]
         name = "pocket" if demo and model is None else chosen(model, addresses, [*(ask or ()), *labels])
-        asked = dict(describe=describe, ask=ask or (), ground=labels, fps=fps, seconds=seconds, every=every)
-        asked["max_age"] = max_age
+        asked = {
+            "describe": describe, "ask": ask or (), "ground": labels,
+            "fps": fps, "seconds": seconds, "every": every, "max_age": max_age,
+        }  # fmt: skip
         settings = config_of(
             {
                 "model": {"name": name, "device": device, "dtype": dtype, "runner": runner, "threads": threads},

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from edge.daemon.chat import chat_routes
 from edge.daemon.dashscope import PATH as DASHSCOPE
 from edge.daemon.dashscope import dashscope_routes
+from edge.daemon.events import event_routes
 from edge.daemon.guard import COOKIE, Guard, Rules, TooLarge, same
 from edge.daemon.health import health_routes
 from edge.daemon.ollama import ollama_routes
@@ -80,6 +81,7 @@ def create_app(
     app.include_router(ollama_routes(service, access))
     app.include_router(dashscope_routes(service, access))
     app.include_router(stream_routes(service))
+    app.include_router(event_routes(service))
     app.include_router(health_routes(service))
 
     @app.get("/", include_in_schema=False)
