@@ -2,7 +2,8 @@
 
 One to sixteen rows are multiplied with the numbers as they are packed, at the speed at which memory brings them: in
 bfloat16 where the processor has that (AVX-512 BF16), as integers of sixteen bits elsewhere. Many rows are rounded to
-eight bits (int8_rows.py), and so are four-bit numbers, into memory that is used again.
+eight bits, and so are four-bit numbers, a strip of the matrix at a time; without VNNI the whole matrix is, and becomes
+float32 (int8_rows.py).
 
 `matmul` of few rows equals `x @ weight.dequantize().T` but for the sums' rounding in float32, the result's to bfloat16
 and, as integers, x's by less than 2⁻¹⁶ of its row's largest; of many rows it is off by half a step of the row, and of
@@ -20,7 +21,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edge.kernels import int8_rows
-from edge.kernels.jit import fixed_point, integer_products, machine_code, row_products, team, unpacking
+from edge.kernels.jit import (
+    byte_products,
+    byte_rows,
+    fixed_point,
+    integer_products,
+    machine_code,
+    row_products,
+    team,
+    unpacking,
+)
 from edge.kernels.jit.integer_products import MOST_COLUMNS
 from edge.kernels.jit.row_products import CHUNK, ROWS
 from edge.kernels.workspace import workspace
@@ -30,6 +40,10 @@ from quantize.variant import Variant
 FEW = 16  # rows, as many as a draft has: what checks it must be what would have written it
 ALONE = 1  # rows that one thread rounds sooner than it could call the others
 FLOAT = 4  # bytes
+STRIP = 288 << 10  # bytes of the matrix that a core's own cache has room for, beside the rows
+HIGHEST = 16  # blocks of a strip
+SUMMED = 256  # blocks at a time: a sum may take a copy of what it adds up
+LEAST_STEP = torch.tensor(int8_rows.LEAST_STEP)
 MIDDLE = 8  # what a four-bit number is counted from
 
 
@@ -61,7 +75,7 @@ def describe() -> str | None:
     if _failed_check():
         return None
     means = "bfloat16" if machine_code.multiplies_bfloat16() else "16-bit integers"
-    many = "INT8" if int8_rows.is_fast() else "float32"
+    many = "INT8" if machine_code.widest_bytes() else "float32"
     return f"programs made for this processor (llvmlite), in {means}; many rows in {many}"
 
 
@@ -74,7 +88,7 @@ class JitWeight(ABC):
         self.variant, self.shape = weight.variant, weight.shape
         self.height, self.width = weight.shape
         self.group = self.variant.group or self.width
-        filled = (0, 0, 0, -self.height % ROWS)
+        filled = (0, 0, 0, -self.height % (2 * ROWS))
         blocks = F.pad(numbers, filled).unflatten(0, (-1, ROWS)).unflatten(2, (-1, CHUNK))
         self._numbers = blocks.transpose(1, 2).contiguous()
         self._scales = F.pad(weight.scales.half(), filled).unflatten(0, (-1, ROWS)).mT.contiguous()
@@ -133,16 +147,50 @@ class JitWeight(ABC):
         team.run(program, (*addresses, *self._loops, count, self._padded, self.width, self._row_bytes))
 
     def _many(self, x: Tensor) -> Tensor:
-        return int8_rows.product(x, self.in_eight_bits(), self._steps, self._few)
+        if not machine_code.widest_bytes():
+            return int8_rows.product(x, self.in_eight_bits(), self._steps, self._few)
+        x = x.contiguous()
+        count, vector = len(x), machine_code.widest_bytes()
+        rounded, of_rows = torch.empty(count, self.width, dtype=torch.uint8), torch.empty(2, count)
+        x_steps, squares = of_rows
+        addresses = [tensor.data_ptr() for tensor in (x, rounded, x_steps, squares, LEAST_STEP)]
+        team.run(_byte_rows(), (*addresses, count, self.width))
 
-    @property
-    @abstractmethod
-    def _steps(self) -> Tensor:
-        """The scale of each row in eight bits, (n padded,) bfloat16."""
+        out = torch.empty(count, self._padded, dtype=torch.bfloat16)
+        height, strips = self._strips()
+        scratch = workspace((torch.get_num_threads(), height * ROWS, self.width), torch.int8)
+        tensors = (rounded, x_steps, self._numbers, self._scales, self._inverses, self._float_steps, self._offsets)
+        addresses = [tensor.data_ptr() for tensor in (*tensors, scratch, out)]
+        program = _byte_product(self.variant.bits, self._kind, vector, count % byte_products.COLUMNS[vector])
+        sizes = (*self._loops, self._row_bytes, count, self._padded, self.width, height, strips)
+        team.run(program, (*addresses, *sizes))
+        return int8_rows.mend_towering(out, x, x_steps, squares, self._few)
 
-    @abstractmethod
+    def _strips(self) -> tuple[int, int]:
+        """Blocks of a strip, an even number, and how many strips there are: some for every thread."""
+        blocks = self._loops[0]
+        fit = min(HIGHEST, STRIP // (ROWS * self.width), blocks // torch.get_num_threads())
+        height = max(2, fit // 2 * 2)
+        return height, -(-blocks // height)
+
+    def _take_steps(self, steps: Tensor, inverses: Tensor) -> None:
+        """What many rows need of a matrix: the step of each row in eight bits (n padded,) bfloat16, what four-bit
+        numbers are multiplied by to get there, and the sums of the eight-bit numbers."""
+        self._steps, self._float_steps, self._inverses = steps, steps.float(), inverses
+        parts = self._blocks_in_eight_bits().split(SUMMED)
+        sums = torch.cat([part.sum((1, 3), dtype=torch.int32) for part in parts])
+        self._offsets = sums.flatten() * byte_rows.ZERO
+
     def in_eight_bits(self) -> Tensor:
         """(n padded, k) int8, overwritten by the next one's."""
+        out = workspace((self._padded, self.width), torch.int8)
+        blocks = self._blocks_in_eight_bits()
+        out.view(-1, ROWS, blocks.shape[1], CHUNK).copy_(blocks.transpose(1, 2))
+        return out
+
+    @abstractmethod
+    def _blocks_in_eight_bits(self) -> Tensor:
+        """The same as they are stored, (blocks, chunks, rows of a block, numbers)."""
 
     @abstractmethod
     def _unpacked(self, rows: Tensor) -> Tensor:
@@ -152,16 +200,11 @@ class JitWeight(ABC):
 class JitInt8Weight(JitWeight):
     def __init__(self, weight: QuantizedWeight) -> None:
         super().__init__(weight, (weight.values ^ 128).view(torch.int8))
+        self._take_steps(self._scales.flatten().bfloat16(), torch.empty(0))
 
-    @property
-    def _steps(self) -> Tensor:
-        steps: Tensor = self._scales.flatten().bfloat16()
-        return steps
-
-    def in_eight_bits(self) -> Tensor:
-        out = workspace((self._padded, self.width), torch.int8)
-        out.view(-1, ROWS, self._numbers.shape[1], CHUNK).copy_(self._numbers.transpose(1, 2))
-        return out
+    def _blocks_in_eight_bits(self) -> Tensor:
+        numbers: Tensor = self._numbers
+        return numbers
 
     def _unpacked(self, rows: Tensor) -> Tensor:
         return rows.flatten(1).float()
@@ -171,16 +214,11 @@ class JitInt4Weight(JitWeight):
     def __init__(self, weight: QuantizedWeight) -> None:
         super().__init__(weight, _packed(weight.values))
         largest = self._scales.float().abs().amax(1).flatten()
-        self._its_steps = (largest * MIDDLE / int8_rows.TOP).bfloat16()
-        self._inverses = self._its_steps.float().reciprocal().nan_to_num_(posinf=0.0)
+        steps = (largest * MIDDLE / int8_rows.TOP).bfloat16()
+        self._take_steps(steps, steps.float().reciprocal().nan_to_num_(posinf=0.0))
 
-    @property
-    def _steps(self) -> Tensor:
-        steps: Tensor = self._its_steps
-        return steps
-
-    def in_eight_bits(self) -> Tensor:
-        out = workspace((self._padded, self.width), torch.int8)
+    def _blocks_in_eight_bits(self) -> Tensor:
+        out = torch.empty(len(self._numbers), 2 * self._numbers.shape[1], ROWS, CHUNK, dtype=torch.int8)
         pointers = [tensor.data_ptr() for tensor in (self._numbers, self._scales, self._inverses, out)]
         team.run(_unpacking(self._kind), [*pointers, *self._loops, self._row_bytes])
         return out
@@ -203,6 +241,16 @@ def _integer_product(bits: int, group: int, columns: int, vnni: bool) -> int:
 def _fixed_point() -> tuple[int, team.Program]:
     program = machine_code.compiled(fixed_point.fixed_point())
     return program, team.alone(program)
+
+
+@cache
+def _byte_rows() -> int:
+    return machine_code.compiled(byte_rows.byte_rows())
+
+
+@cache
+def _byte_product(bits: int, group: int, vector: int, rest: int) -> int:
+    return machine_code.compiled(byte_products.byte_product(bits, group, vector, rest))
 
 
 @cache
@@ -233,16 +281,19 @@ def _failed_check() -> str | None:
     if reason := machine_code.refusal():
         return reason
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(7, 256, generator=generator).bfloat16()
+    x = torch.randn(FEW + 7, 256, generator=generator).bfloat16()
     for variant in (Variant(4, 128), Variant(4, 32), Variant(8, None)):
         values = torch.randint(variant.top + 1, (12, 256), generator=generator).byte()
         scales = torch.rand(12, variant.num_groups(256), generator=generator).add_(0.5).half()
         weight = QuantizedWeight(variant, values, scales, torch.full_like(scales, variant.middle).byte())
         try:
-            found = CpuJit.prepare(weight, torch.bfloat16).matmul(x).float()
+            kernel = CpuJit.prepare(weight, torch.bfloat16)
+            few, many = kernel.matmul(x[:7]).float(), kernel.matmul(x).float()
         except Exception as error:  # LLVM's, whatever it is: another kernel serves
             return f"cannot be made here: {error}."
         right = x.float() @ weight.dequantize().T
-        if not torch.allclose(found, right, rtol=2**-7, atol=2**-10 * right.abs().max().item()):
+        largest = right.abs().max().item()
+        is_right = torch.allclose(few, right[:7], rtol=2**-7, atol=2**-10 * largest)
+        if not is_right or not torch.allclose(many, right, rtol=2**-7, atol=2**-5 * largest):  # rounded to eight bits
             return f"multiplies {variant} wrongly on this processor."
     return None

@@ -42,11 +42,20 @@ def product(x: Tensor, numbers: Tensor, steps: Tensor, unrounded: Callable[[Tens
     if not is_fast():
         return _in_floats(x, numbers, steps)
     largest = x.abs().amax(dim=1).float()
-    usual = torch.linalg.vector_norm(x, dim=1, dtype=torch.float32) / x.shape[1] ** 0.5
-    towering = largest > TOWERING * usual
+    squares = torch.linalg.vector_norm(x, dim=1, dtype=torch.float32).square_()
     x_steps = _steps(largest)[:, None]
     sums = torch._int_mm(x.float().div_(x_steps).round_().to(torch.int8), numbers.T)
     out = sums.float().mul_(x_steps).mul_(steps).bfloat16()
+    return mend_towering(out, x, x_steps[:, 0], squares, unrounded)
+
+
+def mend_towering(
+    out: Tensor, x: Tensor, x_steps: Tensor, squares: Tensor, unrounded: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """`out` (rows, n) of x (rows, k), whose rows have these steps and sums of squares, (rows,) float32 each; rows with
+    a towering number are multiplied again, as they are."""
+    towering = (x_steps * TOP).square_() * x.shape[1] > TOWERING**2 * squares
+    towering &= x_steps > LEAST_STEP
     if towering.any():
         out[towering] = unrounded(x[towering])
     return out

@@ -35,6 +35,12 @@ def multiplies_bytes() -> bool:
     return any(_has(*names) for names in VNNI)
 
 
+@cache
+def widest_bytes() -> int:
+    """The bytes that are multiplied at a time: 64, 32, or 0 without VNNI."""
+    return 64 if _has("avx512vnni", "avx512bw") else 32 if multiplies_bytes() else 0
+
+
 def _has(*features: str) -> bool:
     import llvmlite.binding as llvm
 

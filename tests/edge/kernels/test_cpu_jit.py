@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from edge.kernels import choose
+from edge.kernels import choose, int8_rows
 from edge.kernels.cpu_jit import FEW, CpuJit, JitInt4Weight, JitInt8Weight, JitWeight, _failed_check
 from edge.kernels.jit import machine_code, team
 from quantize.quantized_weight import QuantizedWeight
@@ -126,6 +126,61 @@ def test_eight_bits_are_the_numbers_rounded_to_one_step_a_row(variant: Variant) 
     kernel = JitInt4Weight(weight) if variant.bits == 4 else JitInt8Weight(weight)
     assert torch.equal(kernel.in_eight_bits()[:21].float(), numbers)
     assert numbers.abs().max() <= 128 - (variant.bits == 4)
+
+
+@pytest.fixture(params=[64, 32])
+def vector(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Also what a processor with less would take."""
+    if request.param > machine_code.widest_bytes():
+        pytest.skip(f"this processor does not multiply {request.param} bytes at a time")
+    monkeypatch.setattr(machine_code, "widest_bytes", lambda: request.param)
+    width: int = request.param
+    return width
+
+
+@made_here
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # `vector` holds for all examples
+@given(
+    variant=st.sampled_from(VARIANTS), rows=st.integers(FEW + 1, 50), n=st.integers(1, 90),
+    chunks=st.integers(1, 5), threads=st.integers(1, 3), seed=st.integers(0, 9),
+)  # fmt: skip
+def test_many_rows_equal_sums_of_whole_numbers_to_the_bit(
+    vector: int, variant: Variant, rows: int, n: int, chunks: int, threads: int, seed: int
+) -> None:
+    """With rows of zeros, of numbers too small for a step, and with one that towers; for any number of threads."""
+    kernel, x = make(variant, n, 128 * chunks, seed), make_x(rows, 128 * chunks, seed)
+    x[0], x[1], x[2] = 0, x[1] * 2.0**-120, x[2]
+    x[2, seed] = 4000
+    numbers = kernel.in_eight_bits().clone()
+    right = int8_rows.product(x, numbers, kernel._steps, kernel._few)[:, :n]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert torch.equal(kernel.matmul(x), right)
+    finally:
+        torch.set_num_threads(before)
+
+
+@made_here
+def test_many_rows_of_the_largest_numbers_do_not_run_over(vector: int) -> None:
+    for variant, value in product(VARIANTS, (0, 1)):
+        weight = codes(variant, 8, 8960)
+        weight.values[:] = value * variant.top
+        kernel = JitInt4Weight(weight) if variant.bits == 4 else JitInt8Weight(weight)
+        x = torch.full((FEW + 1, 8960), 3.0).bfloat16()
+        right = x.double() @ weight.dequantize().double().T
+        assert torch.allclose(kernel.matmul(x).double(), right, rtol=2**-6)
+
+
+@made_here
+def test_many_rows_that_are_no_numbers_leave_the_others_alone(vector: int) -> None:
+    for variant in VARIANTS:
+        kernel, x = make(variant, 12, 256), make_x(FEW + 4, 256)
+        alone = kernel.matmul(x)
+        x[1, 7], x[2, 9] = float("nan"), float("inf")
+        found = kernel.matmul(x)
+        assert not found[1:3].isfinite().any()
+        assert torch.equal(found[3:], alone[3:])
 
 
 @made_here
