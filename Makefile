@@ -29,8 +29,9 @@ fix: $(READY)
 
 bench: $(READY)  ## the short form of every benchmark, into benchmarks/results/*short*; close everything else
 	$(BIN)/python -m benchmarks.latency --short
+	$(BIN)/python -m benchmarks.latency --short --variant bfloat16
 	$(BIN)/python -m benchmarks.streaming --short
-	$(BIN)/python -m benchmarks.peers --here --only transformers,ours-bf16 --rounds 1 --repetitions 1
+	$(BIN)/python -m benchmarks.peers --here --only transformers,ours,ours-bf16 --rounds 1 --repetitions 1
 	rm -rf runs/bench && $(BIN)/edge quantize pocket runs/bench/int4 --method rtn
 	$(BIN)/python -m benchmarks.quality pocket runs/bench/int4 --scenes 8 --name short
 	$(BIN)/python -m benchmarks.pocket.evaluate --scenes 100 --name short

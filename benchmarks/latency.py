@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--model", default="random:2b")
     parser.add_argument("--variant", help="of random weights  [default: int4]")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--short", action="store_true", help="fewer groups, shorter answers")
+    parser.add_argument("--short", action="store_true", help="shorter answers, fewer of them")
     arguments = parser.parse_args()
     fix_seed()
     variant = arguments.variant or ("int4" if arguments.model.startswith("random:") else None)
@@ -151,7 +151,7 @@ def main() -> None:
         engines.append(target.load())
         return engines[0]
 
-    settings = ProfileSettings(window=3, answer_tokens=16) if arguments.short else ProfileSettings()
+    settings = ProfileSettings(window=8, answer_tokens=16) if arguments.short else ProfileSettings()
     with BackgroundLoad() as busy:
         live = 5.0 if arguments.short else 20.0
         report = profile(replace(target, load=load), settings, live, progress=console.print).report

@@ -1,4 +1,4 @@
-"""The tables of RESULTS.md and README's five figures, as measured: `python -m benchmarks.tables` makes them.
+"""The tables of RESULTS.md and README's figures and targets, as measured: `python -m benchmarks.tables` makes them.
 
 A table stands between `<!-- NAME -->` and `<!-- /NAME -->`, and comes from benchmarks/results/NAME.json; NAME#PART is
 another table of the same result; NAME@gpu has one for every GPU's NAME-*.json, or says that there is none yet.
@@ -15,7 +15,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.figures import Result, figures
+from benchmarks.figures import Read, Result, figures
+from benchmarks.goals import goals
 from benchmarks.known_quality import said
 from benchmarks.markdown import markdown
 from edge.profiling.background_load import BUSY_ABOVE
@@ -26,7 +27,7 @@ RESULTS = Path(__file__).parent / "results"
 MARKED = re.compile(r"<!-- (?P<name>[\w#@-]+) -->\n.*?<!-- /(?P=name) -->", re.DOTALL)
 
 CLOSE, CLOCKS = 0.20, 0.02  # how far a prediction may be off, what clocks may add
-FIVE = "figures"  # the mark of those that README shows
+CHOSEN: dict[str, Callable[[Read], str]] = {"goals": goals, "figures": figures}  # of several results; README shows them
 ENOUGH = 10  # times, from which on a percentile says something
 
 TOLD = {
@@ -189,6 +190,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
     "latency-short-cpu#predictions": prediction_cpu,
     "streaming-cpu": streaming_cpu,
     "peers-cpu": peers_cpu,
+    "peers-part-cpu": peers_cpu,
 }
 ON_GPUS: dict[str, Callable[[Result], str]] = {
     "quality-pocket-short@gpu": quality_pocket,
@@ -216,8 +218,8 @@ def made(name: str, results: Path) -> str:
         result: Result = json.loads((results / f"{name}.json").read_text())
         return result
 
-    if name == FIVE:
-        return figures(read)
+    if name in CHOSEN:
+        return CHOSEN[name](read)
     if name in ON_GPUS:
         return _on_gpus(name, results, read)
     result = read(name.partition("#")[0])

@@ -97,7 +97,8 @@ def _name(arguments: argparse.Namespace) -> str:
     """All engines on random weights have the plain name; others must not overwrite it."""
     model = Path(arguments.model).name if arguments.model else ""
     device = chip(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    return "-".join(filter(None, ["peers", model, "part" if arguments.only else "", device]))
+    part = "here" if arguments.here and device == "cpu" else "part" if arguments.only else ""
+    return "-".join(filter(None, ["peers", model, part, device]))
 
 
 def _write(name: str, result: dict[str, Any]) -> None:
