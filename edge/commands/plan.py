@@ -85,7 +85,7 @@ def _measured_with(report: dict[str, Any]) -> str:
 
 INT8_TO_BF16 = 2  # operations a second, in every tensor core so far: what is assumed where only one is given
 SOURCE = {
-    "cpu": "as on the two cores of benchmarks/results/latency-short-cpu.json",
+    "cpu": "as on the two cores of benchmarks/results/latency-short-cpu-xeon-2.json",
     "cuda": "assumed: no GPU has been measured yet",
 }
 UNIT = {"memory": "B", "bandwidth": "B/s", "tflops": "FLOPS", "int8_tops": "OPS"}

@@ -46,8 +46,8 @@ class DeviceSpec:
 
 
 # Memory, bandwidth, dense bf16/fp16 tensor operations with sums in fp32, dense int8 operations. Of GPUs as makers' data
-# sheets are commonly quoted, none of it measured by us; the CPU is that of benchmarks/results/latency-short-cpu.json.
-# Options say what is known better.
+# sheets are commonly quoted, none of it measured by us; the CPU is that of
+# benchmarks/results/latency-short-cpu-xeon-2.json. Options say what is known better.
 DEVICES = {
     "rtx-3060": DeviceSpec("NVIDIA RTX 3060 12 GB", "cuda", 12e9, 360e9, 51e12, 102e12),
     "rtx-4060": DeviceSpec("NVIDIA RTX 4060 8 GB", "cuda", 8e9, 272e9, 60e12, 121e12),

@@ -107,8 +107,9 @@ class RooflineFits:
 
 
 # Used where no profile of the device is given, by (kind of device, whether weights are quantized). On the CPU: of the
-# 2B shape on two cores of a Xeon with AMX, int4 as in benchmarks/results/latency-short-cpu.json, bfloat16 as in
-# peers-cpu.json. For CUDA nothing has been measured yet: three times the ideal is an assumption.
+# 2B shape on two cores of a Xeon with AMX, int4 as in benchmarks/results/latency-short-cpu-xeon-2.json, bfloat16 as in
+# peers-cpu.json, both from before the programs of edge/kernels/jit: for those it foretells too long times. For CUDA
+# nothing has been measured yet: three times the ideal is an assumption.
 DEFAULT_FITS = {
     ("cpu", True): RooflineFits(
         RooflineFit(6.5, 2.2), RooflineFit(43, 0.8), RooflineFit(1.7, 13), RooflineFit(2.2, 2.2)

@@ -128,7 +128,7 @@ def test_a_part_that_noise_would_make_negative_is_nothing(small: float, large: f
 
 def test_without_a_profile_the_cpu_on_file_is_predicted_as_it_was_measured() -> None:
     """Figures typed by hand stay near those of the results they were taken from."""
-    report = json.loads((RESULTS / "latency-short-cpu.json").read_text())["profile"]
+    report = json.loads((RESULTS / "latency-short-cpu-xeon-2.json").read_text())["profile"]
     stages = {stage["name"]: stage["p50"] for stage in report["stages"]}
     size, work = tuple(report["size"]), report["workload"]
     found = plan(DEVICES["xeon-2"], DEFAULT_FITS["cpu", True], size=size, window=work["window"])
