@@ -20,7 +20,7 @@ WINDOW = 8  # groups: what a small machine can watch
 
 
 def figures(read: Read) -> str:
-    """Raises LookupError where a result lost the row that is told here."""
+    """Raises Absent where a result lost the row that is told here."""
     variants, pocket = read("quality-variants")["variants"], read("quality-pocket")
     rows = [lost_boxes(variants), boxes(pocket)]
     return markdown(("what", "here", "beside it"), rows)
@@ -30,7 +30,7 @@ def lost_boxes(variants: Iterable[Result]) -> tuple[str, ...]:
     found = first(variants, variant=INT4, method="gptq")["figures"]
     return (
         "what INT4 takes from the boxes of pocket, by gptq, the default",
-        f"{found['mean_iou_loss']:.3f} of their IoU",
+        f"{found['mean_iou_loss']:.3f} of their overlap with the truth (IoU)",
         f"{found['top1']:.1%} of all tokens stay the likeliest",
     )
 
@@ -45,9 +45,13 @@ def boxes(pocket: Result) -> tuple[str, ...]:
     )
 
 
+class Absent(LookupError):
+    """No result holds what is to be told."""
+
+
 def first(rows: Iterable[Result], **wanted: object) -> Result:
-    """The first of these rows that has all that is wanted. Raises LookupError."""
+    """The first of these rows that has all that is wanted. Raises Absent."""
     for row in rows:
         if all(row[name] == value for name, value in wanted.items()):
             return row
-    raise LookupError(f"no result holds {wanted}, which README tells of: measure that too, or choose another figure.")
+    raise Absent(f"no result holds {wanted}, which README tells of: measure that too, or choose another figure.")

@@ -151,7 +151,7 @@ def main() -> None:
         engines.append(target.load())
         return engines[0]
 
-    settings = ProfileSettings(window=8, answer_tokens=16) if arguments.short else ProfileSettings()
+    settings = ProfileSettings(answer_tokens=16) if arguments.short else ProfileSettings()
     with BackgroundLoad() as busy:
         live = 5.0 if arguments.short else 20.0
         report = profile(replace(target, load=load), settings, live, progress=console.print).report

@@ -1,17 +1,17 @@
 """Rows of bfloat16 as bytes, each row by a step of its own: what `byte_products` multiplies.
 
-The same numbers as `int8_rows.rounded` makes, to the bit, plus 128: of two bytes that a processor multiplies, one has
+The numbers that `int8_rows.product` rounds to, each plus 128: of two bytes that a processor multiplies, one has
 no sign.
 """
 
 from __future__ import annotations
 
+from edge.kernels.int8_rows import TOP
 from edge.kernels.jit.ir import FLOATS, Function
 
-TOP = 127
 ZERO = 128  # what stands for 0
 WIDTH = 16  # numbers at a time
-BFLOATS, INTS, SMALL = f"<{WIDTH} x bfloat>", f"<{WIDTH} x i32>", f"<{WIDTH} x i8>"
+INTS, SMALL = f"<{WIDTH} x i32>", f"<{WIDTH} x i8>"
 POINTERS = ("x", "bytes", "steps", "squares", "least")
 NUMBERS = ("rows", "width")
 
@@ -29,7 +29,7 @@ def byte_rows() -> str:
         for slot in (largest, squares):
             f.set(FLOATS, slot, "zeroinitializer")
         with f.loop(0, a["width"], WIDTH) as place:
-            numbers = _load(f, x, place)
+            numbers = f.bfloats(x, place)
             size = f.op(f"call {FLOATS} @llvm.fabs.v16f32({FLOATS} {numbers})")
             found = f.op(f"call {FLOATS} @llvm.maximum.v16f32({FLOATS} {size}, {FLOATS} {f.get(FLOATS, largest)})")
             f.set(FLOATS, largest, found)
@@ -43,15 +43,10 @@ def byte_rows() -> str:
         f.set("float", f.at("float", a["squares"], row), f.total(f.get(FLOATS, squares)))
         by = f.spread(step)
         with f.loop(0, a["width"], WIDTH) as place:
-            scaled = f.op(f"fdiv {FLOATS} {_load(f, x, place)}, {by}")
+            scaled = f.op(f"fdiv {FLOATS} {f.bfloats(x, place)}, {by}")
             whole = f.op(f"call {FLOATS} @llvm.rint.v16f32({FLOATS} {scaled})")
             # `fptosi` of what is no number is anything; frozen, it is at least one and the same.
             ints = f.op(f"freeze {INTS} {f.op(f'fptosi {FLOATS} {whole} to {INTS}')}")
             above = f.op(f"add {INTS} {ints}, splat (i32 {ZERO})")
             f.set(SMALL, f"{f.at('i8', out, place)}, align 1", f.op(f"trunc {INTS} {above} to {SMALL}"))
     return str(f)
-
-
-def _load(f: Function, base: str, place: str) -> str:
-    loaded = f.op(f"load {BFLOATS}, ptr {f.at('bfloat', base, place)}, align 2")
-    return f.op(f"fpext {BFLOATS} {loaded} to {FLOATS}")

@@ -10,7 +10,7 @@ from edge.kernels.jit.ir import FLOATS, Function
 
 TOP = 127 * 256
 WIDTH = 16  # numbers at a time
-BFLOATS, INTS, SMALL = f"<{WIDTH} x bfloat>", f"<{WIDTH} x i32>", f"<{WIDTH} x i8>"
+INTS, SMALL = f"<{WIDTH} x i32>", f"<{WIDTH} x i8>"
 POINTERS = ("x", "high", "low", "sums", "steps")
 NUMBERS = ("rows", "groups", "group", "middle")
 
@@ -28,7 +28,7 @@ def fixed_point() -> str:
         x, high, low = f.at("bfloat", a["x"], start), f.at("i8", a["high"], start), f.at("i8", a["low"], start)
         f.set(FLOATS, largest, "zeroinitializer")
         with f.loop(0, width, WIDTH) as place:
-            size = f.op(f"call {FLOATS} @llvm.fabs.v16f32({FLOATS} {_load(f, x, place)})")
+            size = f.op(f"call {FLOATS} @llvm.fabs.v16f32({FLOATS} {f.bfloats(x, place)})")
             found = f.op(f"call {FLOATS} @llvm.maximum.v16f32({FLOATS} {size}, {FLOATS} {f.get(FLOATS, largest)})")
             f.set(FLOATS, largest, found)
         top = f.op(f"call float @llvm.vector.reduce.fmaximum.v16f32({FLOATS} {f.get(FLOATS, largest)})")
@@ -42,7 +42,7 @@ def fixed_point() -> str:
             first = f.times(group, a["group"])
             with f.loop(0, a["group"], WIDTH) as offset:
                 place = f.add(first, offset)
-                scaled = f.op(f"fmul {FLOATS} {_load(f, x, place)}, {by}")
+                scaled = f.op(f"fmul {FLOATS} {f.bfloats(x, place)}, {by}")
                 whole = f.op(f"call {FLOATS} @llvm.rint.v16f32({FLOATS} {scaled})")
                 # `fptosi` of what is no number is anything; frozen, it is at least one and the same.
                 numbers = f.op(f"freeze {INTS} {f.op(f'fptosi {FLOATS} {whole} to {INTS}')}")
@@ -54,8 +54,3 @@ def fixed_point() -> str:
             found = f.op(f"fmul float {f.op(f'sitofp i32 {total} to float')}, {middle}")
             f.set("float", f.at("float", a["sums"], f.times(row, a["groups"]), group), found)
     return str(f)
-
-
-def _load(f: Function, base: str, place: str) -> str:
-    loaded = f.op(f"load {BFLOATS}, ptr {f.at('bfloat', base, place)}, align 2")
-    return f.op(f"fpext {BFLOATS} {loaded} to {FLOATS}")

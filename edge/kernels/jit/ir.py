@@ -72,6 +72,11 @@ class Function:
             base = self.op(f"getelementptr {kind}, ptr {base}, i64 {index}")
         return base
 
+    def bfloats(self, base: str, place: str) -> str:
+        """Sixteen of them from there on, as floats."""
+        loaded = self.op(f"load <16 x bfloat>, ptr {self.at('bfloat', base, place)}, align 2")
+        return self.op(f"fpext <16 x bfloat> {loaded} to {FLOATS}")
+
     def prefetch(self, place: str) -> None:
         self._lines.append(f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 3, i32 1)")
 

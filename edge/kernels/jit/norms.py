@@ -25,7 +25,7 @@ def rms_norm() -> str:
         x, out = f.at("bfloat", a["x"], start), f.at("bfloat", a["out"], start)
         f.set(FLOATS, squares, "zeroinitializer")
         with f.loop(0, a["width"], WIDTH) as place:
-            wide = _load(f, x, place)
+            wide = f.bfloats(x, place)
             before = f.get(FLOATS, squares)
             after = f.op(f"call {FLOATS} @llvm.fma.v16f32({FLOATS} {wide}, {FLOATS} {wide}, {FLOATS} {before})")
             f.set(FLOATS, squares, after)
@@ -35,14 +35,9 @@ def rms_norm() -> str:
         root = f.op(f"call float @llvm.sqrt.f32(float {shifted})")
         scale = f.spread(f.op(f"fdiv float 1.0, {root}"))
         with f.loop(0, a["width"], WIDTH) as place:
-            scaled = f.op(f"fmul {FLOATS} {_load(f, x, place)}, {scale}")
+            scaled = f.op(f"fmul {FLOATS} {f.bfloats(x, place)}, {scale}")
             halved = f.op(f"bitcast {WORDS} {f.rounded(scaled, WIDTH)} to {BFLOATS}")
             rounded = f.op(f"fpext {BFLOATS} {halved} to {FLOATS}")
-            weighted = f.op(f"fmul {FLOATS} {rounded}, {_load(f, a['weight'], place)}")
+            weighted = f.op(f"fmul {FLOATS} {rounded}, {f.bfloats(a['weight'], place)}")
             f.set(WORDS, f"{f.at('i16', out, place)}, align 2", f.rounded(weighted, WIDTH))
     return str(f)
-
-
-def _load(f: Function, base: str, place: str) -> str:
-    loaded = f.op(f"load {BFLOATS}, ptr {f.at('bfloat', base, place)}, align 2")
-    return f.op(f"fpext {BFLOATS} {loaded} to {FLOATS}")
